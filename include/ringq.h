@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR MIT */
+/*
+ * ringq: a pipe that you can mmap.
+ *
+ * Messages of a fixed size go from one process or thread to another through memory that
+ * both have mapped. While both sides are busy no message costs a system call or a fence;
+ * a side that has nothing to do sleeps, and uses no CPU; a side that dies is noticed, what
+ * it had committed arrives, and what it had not never does.
+ *
+ *     struct ringq_opts opts = { .size = sizeof(opts), .name = "quotes", .elem_size = 8 };
+ *     struct ringq *ring;
+ *     struct ringq_port port;
+ *
+ *     ringq_open(&opts, &ring);                       make the ring, or join it
+ *     ringq_attach(ring, RINGQ_PRODUCER, &port);      take the producer's place
+ *     ringq_send(&port, &value, RINGQ_FOREVER);
+ *     ringq_detach(&port);
+ *     ringq_leave(ring);
+ *
+ * Three memories. RINGQ_DEVICE: the module /dev/ringq, which knows of every death by
+ * itself, enforces who may write what, and can be polled. RINGQ_MEMFD: an ordinary memfd;
+ * a thread of the library (the agent) does what the module would: it serves the ring's
+ * name and watches for deaths. RINGQ_PRIVATE: memory of this process, between threads.
+ * The default takes the device if it can be opened and a memfd if not; ringq_get_info()
+ * says which it was.
+ *
+ * Errors are negative errno values; ringq_strerror() has a sentence for each. Calls return
+ * 0, or a count. The time-out of a call is in nanoseconds from now: RINGQ_NOWAIT (0) to try,
+ * RINGQ_FOREVER (-1) to wait without limit. A wait that a signal handler interrupts returns
+ * -EINTR; without a time-out it goes on if the handler was installed with SA_RESTART.
+ *
+ * Threads. A ring may be used by all threads at once. A port is used by one thread at a
+ * time, a typed one (RINGQ_TYPED) likewise. Nothing is async-signal-safe but the try forms
+ * of send and recv on a port that the interrupted code does not use. Ports are not
+ * inherited over fork: in the child their memory is not there, and it attaches its own.
+ *
+ * Memory ordering. Whatever the sender did before a send, or a commit, happens before what
+ * the receiver does after the recv, or the peek, that returns that message.
+ *
+ * Progress. The try forms are wait-free on both sides unless somebody of the other side
+ * sleeps, and must be woken by a system call. Waiting is waiting.
+ */
+#ifndef RINGQ_H
+#define RINGQ_H
+
+#include <ringq/layout.h>
+#include <ringq/port.h>
+#include <ringq/spsc.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define RINGQ_VERSION_MAJOR	0
+#define RINGQ_VERSION_MINOR	1
+
+/* Time-outs of all calls that may wait; otherwise nanoseconds from now. */
+#define RINGQ_NOWAIT		((int64_t)0)
+#define RINGQ_FOREVER		((int64_t)-1)
+
+enum ringq_memory {
+	RINGQ_AUTO = 0,		/* the device if it can be opened, else a memfd */
+	RINGQ_DEVICE = 1,
+	RINGQ_MEMFD = 2,
+	RINGQ_PRIVATE = 3,
+};
+
+/*
+ * Flags of struct ringq_opts beside RINGQ_PRODUCER_WAIT, RINGQ_CONSUMER_WAIT and
+ * RINGQ_FENCE (linux/ringq.h).
+ */
+#define RINGQ_HUGE		(1u << 16)	/* huge pages if they are to be had */
+#define RINGQ_HUGE_ONLY		(1u << 17)	/* huge pages, or -ENOMEM */
+#define RINGQ_SMALL		(1u << 18)	/* pages of the usual size */
+#define RINGQ_ANY_OWNER		(1u << 19)	/* join also what neither I nor root created */
+
+/**
+ * struct ringq_opts - what ring is wanted
+ * @size: sizeof(struct ringq_opts). A larger one, from a newer program, is accepted if
+ *	the rest is zero (-E2BIG). All that is zero takes its default.
+ * @name: 1 to 63 bytes, no '/', no control characters; NULL for none. It is one in the
+ *	network namespace, like an abstract unix socket's, and lives as long as a member.
+ * @memory: enum ringq_memory. Names are for the device and memfd.
+ * @discipline: enum ringq_discipline; RINGQ_SPSC by default.
+ * @elem_size: bytes of a message, 1 to 2^30. To join, 0 accepts what is there, another
+ *	value must be what is there (-EPROTOTYPE).
+ * @capacity: messages, rounded up to what the layout can hold; 65536 by default, fewer
+ *	(at least 64) if they would take more than 64 MiB. ringq_get_info() tells. Not
+ *	compared when joining.
+ * @flags: of the two lists above. Without a word on page size, rings of 1 MiB and more
+ *	take RINGQ_HUGE.
+ * @mode: permission bits for those who join by name: r to receive, w to send. 0600 by
+ *	default.
+ * @first: position of the first message, below 2^61; for tests.
+ * @buffer: RINGQ_PRIVATE: memory to use, at any address, instead of asking for some;
+ *	ringq_buffer_size() says how much is needed. It stays the caller's and must live as
+ *	long as the ring. Nothing else is allocated then.
+ * @buffer_size: its bytes.
+ */
+struct ringq_opts {
+	size_t size;
+	const char *name;
+	uint32_t memory;
+	uint32_t discipline;
+	size_t elem_size;
+	uint64_t capacity;
+	uint32_t flags;
+	uint32_t mode;
+	uint64_t first;
+	void *buffer;
+	size_t buffer_size;
+};
+
+/**
+ * struct ringq_info - what a ring is; filled by ringq_get_info()
+ * @size: sizeof(struct ringq_info), set by the caller.
+ * @memory: enum ringq_memory, never RINGQ_AUTO.
+ * @discipline, @elem_size, @capacity, @flags: as granted.
+ * @created: 1 if this call made the ring, 0 if it joined.
+ * @page_shift: log2 of the smallest page that held data when the ring was made: 12, 21, 30.
+ * @total: bytes of the whole ring. @header: bytes of it that hold no messages.
+ * @uid: of the creator. @mode: its permission bits.
+ * @id: random identity. @name: empty if it has none.
+ */
+struct ringq_info {
+	size_t size;
+	uint32_t memory;
+	uint32_t discipline;
+	uint64_t elem_size;
+	uint64_t capacity;
+	uint32_t flags;
+	uint32_t created;
+	uint32_t page_shift;
+	uint32_t uid;
+	uint32_t mode;
+	uint32_t reserved;
+	uint64_t total;
+	uint64_t header;
+	uint8_t id[16];
+	char name[RINGQ_NAME_SIZE];
+};
+
+/**
+ * ringq_create - make a ring that nobody else has made yet
+ * @opts: what is wanted; elem_size must be given.
+ * @ring: (out) the ring; ringq_leave() ends its use.
+ *
+ * Returns 0, or: -EINVAL a bad option; -E2BIG options from the future; -EFBIG more than
+ * 2^40 bytes; -EEXIST the name is taken; -ENOMEM, -EMFILE, -ENFILE; -EDQUOT the module's
+ * limit; -ENODEV RINGQ_DEVICE and no module; -EACCES no permission to open it; -EPROTO the
+ * module speaks another version; -ETIMEDOUT the name was busy for seconds.
+ */
+int ringq_create(const struct ringq_opts *opts, struct ringq **ring);
+
+/**
+ * ringq_join - find a ring by its name
+ * @opts: name must be given.
+ * @ring: (out) as for ringq_create().
+ *
+ * Returns 0, or: -ENOENT no ring of that name; -EACCES its mode lets us neither send nor
+ * receive, or it belongs to another user and RINGQ_ANY_OWNER was not given; -EPROTOTYPE
+ * another size of message or another discipline; -EBADMSG it is corrupt; -EPROTO another
+ * version of the layout; -EPERM its memory could be cut off under us (not sealed); and what
+ * ringq_create() returns.
+ */
+int ringq_join(const struct ringq_opts *opts, struct ringq **ring);
+
+/**
+ * ringq_open - join the ring of that name, or make it if there is none
+ *
+ * Of several processes that call this at once one makes it. Errors as for ringq_create()
+ * and ringq_join(), but -EEXIST and -ENOENT.
+ */
+int ringq_open(const struct ringq_opts *opts, struct ringq **ring);
+
+/**
+ * ringq_join_fd - use a ring whose descriptor was inherited or passed over a socket
+ * @fd: from ringq_fd() in this or another process; it stays the caller's.
+ * @opts: may be NULL; elem_size and discipline are compared if given.
+ * @ring: (out)
+ *
+ * Returns 0 or what ringq_join() returns; -EBADMSG also if @fd is something else.
+ */
+int ringq_join_fd(int fd, const struct ringq_opts *opts, struct ringq **ring);
+
+/**
+ * ringq_fd - the descriptor that gives others this ring
+ *
+ * It is the ring's own: do not close it, and pass it over a socket or let a child inherit
+ * it (clear FD_CLOEXEC) to let another process call ringq_join_fd(). Who has it may attach
+ * in both roles. Returns the descriptor, or -EOPNOTSUPP for private memory.
+ */
+int ringq_fd(const struct ringq *ring);
+
+/**
+ * ringq_leave - end the use of a ring
+ * @ring: may be NULL. Its ports must be detached before.
+ *
+ * The memory and the name are gone when the last member has left or died.
+ */
+void ringq_leave(struct ringq *ring);
+
+/**
+ * ringq_get_info - what was granted
+ *
+ * Returns 0, or -EINVAL if @info->size is less than that of version 0.1. Only the part
+ * that both sides know is written.
+ */
+int ringq_get_info(const struct ringq *ring, struct ringq_info *info);
+
+/**
+ * ringq_buffer_size - bytes that a private ring of these options needs as @opts->buffer
+ *
+ * Includes what is lost to alignment. Returns the bytes, or what ringq_create() returns.
+ */
+int64_t ringq_buffer_size(const struct ringq_opts *opts);
+
+/**
+ * ringq_attach - take a place at a ring
+ * @ring: must outlive the port.
+ * @role: RINGQ_PRODUCER or RINGQ_CONSUMER.
+ * @port: (out) caller-owned, aligned to 64 bytes as its type is; ringq_detach() ends its use.
+ *
+ * A successor of a port that has left or died goes on exactly where that one stopped: a
+ * producer after the last committed message, a consumer with the first that was not
+ * released. Messages that a dead consumer had in hand come first, flagged (ringq_flags()).
+ *
+ * Returns 0, or: -EBUSY the place is taken; -EPIPE this side of the ring has ended, or the
+ * ring is closed and takes no producer; -EACCES the handle does not give this role;
+ * -EBADMSG what the predecessor left makes no sense; -EOPNOTSUPP (memfd) /proc is not
+ * mounted, or membarrier(2) is filtered and the ring is not RINGQ_FENCE; -ENOMEM, -EMFILE,
+ * -EAGAIN (no thread for the agent).
+ */
+int ringq_attach(struct ringq *ring, enum ringq_role role, struct ringq_port *port);
+
+/**
+ * ringq_detach - leave the place
+ *
+ * What was reserved and not committed is given up; what was peeked and not released goes
+ * to a successor. If the ring does not wait for one, this is the end for the other side:
+ * receivers get what was committed and then end-of-file, senders get -EPIPE.
+ */
+void ringq_detach(struct ringq_port *port);
+
+/**
+ * ringq_close - no message is to be sent on this ring any more
+ * @port: of either side.
+ *
+ * Senders get -EPIPE from now on, except those that are past their look at this moment:
+ * a message sent while the receiver closes may stay unread, as in a pipe. Receivers get
+ * what was committed, then end-of-file. Everybody who sleeps is woken. There is no way
+ * back. Returns 0, or -ESTALE.
+ */
+int ringq_close(struct ringq_port *port);
+
+/**
+ * ringq_send - send one message
+ * @msg: elem_size bytes, copied.
+ *
+ * Returns 1, or: -EAGAIN full (RINGQ_NOWAIT); -ETIMEDOUT; -EINTR; -EPIPE closed, or the
+ * receivers have left; -EOWNERDEAD the last receiver died; -EBUSY something is reserved;
+ * -EBADMSG the ring is corrupt; -EOPNOTSUPP the port is a consumer.
+ */
+int ringq_send(struct ringq_port *port, const void *msg, int64_t timeout);
+
+/**
+ * ringq_recv - receive one message
+ * @msg: elem_size bytes. When this returns the message is delivered: its place is free.
+ *
+ * Returns 1; 0 at end-of-file (closed, or the senders are gone, and nothing is left); or
+ * -EAGAIN empty (RINGQ_NOWAIT), -ETIMEDOUT, -EINTR, -EBUSY something is peeked, -EBADMSG,
+ * -EOPNOTSUPP the port is a producer.
+ */
+int ringq_recv(struct ringq_port *port, void *msg, int64_t timeout);
+
+/**
+ * ringq_send_many - send up to n messages, in order
+ *
+ * Waits as long as there are some left to send. Returns how many were sent, fewer than @n
+ * if the time ran out or the ring ended on the way; or an error if it was none. -EINVAL if
+ * @n is 0.
+ */
+int64_t ringq_send_many(struct ringq_port *port, const void *msgs, uint64_t n, int64_t timeout);
+
+/**
+ * ringq_recv_many - receive up to n messages
+ *
+ * Waits for the first only. Returns how many, 0 at end-of-file, or an error. All of them
+ * are redelivered or none (ringq_flags()).
+ */
+int64_t ringq_recv_many(struct ringq_port *port, void *msgs, uint64_t n, int64_t timeout);
+
+/**
+ * ringq_reserve - take room for n messages, to write them in place
+ *
+ * All of @n, at most the capacity (-EINVAL). ringq_at() and ringq_run() give the places,
+ * ringq_commit() publishes, ringq_abort() gives up. One reservation a port. Returns 0, or
+ * what ringq_send() returns.
+ */
+int ringq_reserve(struct ringq_port *port, uint64_t n, int64_t timeout);
+
+/**
+ * ringq_commit - publish the first n of the reserved messages and give up the rest
+ *
+ * In ascending order: a death in the middle leaves a prefix. Returns 0, or -EINVAL if
+ * fewer are reserved.
+ */
+int ringq_commit(struct ringq_port *port, uint64_t n);
+
+/**
+ * ringq_peek - look at up to n messages in place
+ *
+ * Waits for the first only. ringq_at() and ringq_run() give the places, which stay as they
+ * are until ringq_release(). Returns how many, 0 at end-of-file, or what ringq_recv()
+ * returns. A consumer that dies before the release leaves them to its successor, flagged.
+ */
+int64_t ringq_peek(struct ringq_port *port, uint64_t n, int64_t timeout);
+
+/**
+ * ringq_release - free the first n of the peeked messages
+ *
+ * The others can be peeked or received again. Returns 0, or -EINVAL if fewer were peeked.
+ */
+int ringq_release(struct ringq_port *port, uint64_t n);
+
+/**
+ * ringq_at - the i-th of the reserved or peeked messages
+ * @i: less than what was reserved or peeked; not checked.
+ */
+void *ringq_at(const struct ringq_port *port, uint64_t i);
+
+/**
+ * ringq_run - the i-th of the reserved or peeked messages and its neighbours
+ * @n: (out) how many, from it on, lie in a row as an array of elem_size bytes each; not
+ *	more than are reserved or peeked.
+ */
+void *ringq_run(const struct ringq_port *port, uint64_t i, uint64_t *n);
+
+/* Gives up what is reserved; a later reserve or send gets the same room. */
+static inline void ringq_abort(struct ringq_port *port)
+{
+	if (port->held)
+		ringq_spsc_unhold(port);
+}
+
+/**
+ * ringq_drain - wait until everything that this producer sent has been received
+ *
+ * Returns 0, or -EAGAIN, -ETIMEDOUT, -EINTR; -EPIPE or -EOWNERDEAD: the receivers are gone,
+ * for good, and something is left. A ring that was closed can still be drained.
+ */
+int ringq_drain(struct ringq_port *port, int64_t timeout);
+
+/* Of what the last recv or peek returned: a dead predecessor had been shown it. */
+#define RINGQ_REDELIVERED	(1u << 0)
+
+static inline uint32_t ringq_flags(const struct ringq_port *port)
+{
+	return port->flags;
+}
+
+/* How many messages were sent (received, released) on this ring before this port's next. */
+static inline uint64_t ringq_position(const struct ringq_port *port)
+{
+	return port->pos;
+}
+
+/**
+ * ringq_port_fd - the port's own descriptor, for poll, select, epoll and io_uring
+ *
+ * EPOLLIN: a receive would not wait. EPOLLOUT: a send would not wait. EPOLLRDHUP closed,
+ * EPOLLHUP the other side is gone for good, EPOLLERR it has died. Level-triggered use needs
+ * no other call. Returns the descriptor, which is the port's: do not close or pass it on;
+ * -EOPNOTSUPP if the ring is not the module's.
+ */
+int ringq_port_fd(const struct ringq_port *port);
+
+/* What this machine offers; filled by ringq_get_machine(). */
+struct ringq_machine {
+	size_t size;		/* sizeof(struct ringq_machine), set by the caller */
+	int32_t device;		/* 0, or why /dev/ringq cannot be used: -ENODEV, -EACCES, -EPROTO */
+	uint32_t abi_version;	/* of the module */
+	uint32_t layout_version;	/* of the library */
+	uint32_t device_layout_version;
+	uint64_t device_max_bytes;
+	uint64_t device_max_user_bytes;
+	uint64_t device_used_bytes;
+	uint32_t device_huge_shift;	/* log2 of the huge pages that the module maps, or 0 */
+	int32_t membarrier;	/* 0, or why membarrier(2) cannot be used */
+	uint64_t hugetlb_free;	/* bytes of free 2 MiB hugetlb pages */
+	int32_t memfd_huge;	/* 0, or why memfds cannot be had in huge pages */
+	uint32_t reserved;
+};
+
+/**
+ * ringq_get_machine - what this machine offers
+ *
+ * Tries each thing out, in milliseconds. Returns 0, or -EINVAL for a bad size.
+ */
+int ringq_get_machine(struct ringq_machine *machine);
+
+/* A sentence for an error that ringq returned, positive or negative; never NULL. */
+const char *ringq_strerror(int error);
+
+/* "device", "memfd", "private", "auto", or "?". */
+const char *ringq_memory_name(uint32_t memory);
+
+/* 0 if the ring has this discipline and size of message, else -EPROTOTYPE. */
+int ringq_check(const struct ringq *ring, enum ringq_discipline discipline, size_t elem_size);
+
+#ifdef __cplusplus
+}
+#endif
+
+/* A program need not use all of them. */
+#define RINGQ_TYPED_FN static inline __attribute__((unused))
+
+/**
+ * RINGQ_TYPED - a ring whose element and discipline the compiler knows
+ * @name: becomes struct name_producer, struct name_consumer and the functions name_*().
+ * @type: of an element; it is copied as bytes, and must not hold pointers that the other
+ *	side cannot follow.
+ * @discipline: spsc.
+ *
+ * The functions are those without a type, inlined with the size known: a send of 8 bytes is
+ * a dozen instructions. name_attach_producer() and name_attach_consumer() return
+ * -EPROTOTYPE if the ring is another. The member port is for the calls that have no type:
+ * ringq_detach(&q.port), ringq_close(&q.port), ringq_flags(&q.port).
+ */
+#define RINGQ_TYPED(name, type, discipline)						\
+struct name##_producer {								\
+	struct ringq_port port;								\
+};											\
+struct name##_consumer {								\
+	struct ringq_port port;								\
+};											\
+RINGQ_TYPED_FN int name##_attach_producer(struct ringq *ring, struct name##_producer *q) \
+{											\
+	int r = ringq_check(ring, ringq_##discipline##_id, sizeof(type));		\
+											\
+	return r < 0 ? r : ringq_attach(ring, RINGQ_PRODUCER, &q->port);		\
+}											\
+RINGQ_TYPED_FN int name##_attach_consumer(struct ringq *ring, struct name##_consumer *q) \
+{											\
+	int r = ringq_check(ring, ringq_##discipline##_id, sizeof(type));		\
+											\
+	return r < 0 ? r : ringq_attach(ring, RINGQ_CONSUMER, &q->port);		\
+}											\
+RINGQ_TYPED_FN int name##_send(struct name##_producer *q, const type *msg, int64_t timeout) \
+{											\
+	return ringq_##discipline##_send(&q->port, msg, sizeof(type), timeout);		\
+}											\
+RINGQ_TYPED_FN int64_t name##_send_many(struct name##_producer *q, const type *msgs,	\
+				       uint64_t n, int64_t timeout)			\
+{											\
+	return ringq_##discipline##_send_many(&q->port, msgs, sizeof(type), n, timeout); \
+}											\
+RINGQ_TYPED_FN int name##_reserve(struct name##_producer *q, uint64_t n, int64_t timeout) \
+{											\
+	return ringq_##discipline##_reserve(&q->port, sizeof(type), n, timeout);	\
+}											\
+RINGQ_TYPED_FN type *name##_room(const struct name##_producer *q, uint64_t i)		\
+{											\
+	return (type *)ringq_##discipline##_at(&q->port, sizeof(type), i, NULL);	\
+}											\
+RINGQ_TYPED_FN int name##_commit(struct name##_producer *q, uint64_t n)			\
+{											\
+	return ringq_##discipline##_commit(&q->port, sizeof(type), n);			\
+}											\
+RINGQ_TYPED_FN int name##_recv(struct name##_consumer *q, type *msg, int64_t timeout)	\
+{											\
+	return ringq_##discipline##_recv(&q->port, msg, sizeof(type), timeout);		\
+}											\
+RINGQ_TYPED_FN int64_t name##_recv_many(struct name##_consumer *q, type *msgs,		\
+				       uint64_t n, int64_t timeout)			\
+{											\
+	return ringq_##discipline##_recv_many(&q->port, msgs, sizeof(type), n, timeout); \
+}											\
+RINGQ_TYPED_FN int64_t name##_peek(struct name##_consumer *q, uint64_t n, int64_t timeout) \
+{											\
+	return ringq_##discipline##_peek(&q->port, sizeof(type), n, timeout);		\
+}											\
+RINGQ_TYPED_FN const type *name##_at(const struct name##_consumer *q, uint64_t i)	\
+{											\
+	return (const type *)ringq_##discipline##_at(&q->port, sizeof(type), i, NULL);	\
+}											\
+RINGQ_TYPED_FN int name##_release(struct name##_consumer *q, uint64_t n)		\
+{											\
+	return ringq_##discipline##_release(&q->port, sizeof(type), n);			\
+}											\
+struct name##_producer
+
+#define ringq_spsc_id RINGQ_SPSC
+
+#endif /* RINGQ_H */

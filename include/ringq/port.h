@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR MIT */
+/*
+ * struct ringq_port: one attachment to a ring, as its owner sees it. Nothing of it is
+ * shared: the shared part is struct ringq_port_page. The caller provides it, on the
+ * stack if he likes, aligned to a line; ringq_attach() fills it. Its layout is ABI,
+ * because inline code in programs works on it; its fields are for that code alone.
+ */
+#ifndef RINGQ_PORT_H
+#define RINGQ_PORT_H
+
+#include <ringq/layout.h>
+#include <stdint.h>
+
+struct ringq;
+
+struct ringq_port {
+	/* The line that changes with every message. */
+	uint64_t pos;		/* the next position to write or to read */
+	uint64_t limit;		/* below it there is room, or there are messages */
+	unsigned char *elem;	/* where pos lies */
+	__u64 *stamp;		/* SHAPE_APART: the stamp of pos */
+	uint64_t held;		/* elements reserved or peeked: limit is then pos... */
+	uint64_t held_limit;	/* ...and this is what it will be again */
+	const __u64 *attention;	/* the word of this side */
+	__u64 *done;		/* in the port's own page */
+
+	/* What stays while the port lives. */
+	unsigned char *data;
+	unsigned char *data_end;
+	__u64 *stamps;		/* SHAPE_APART */
+	uint64_t capacity;
+	const __u64 *peer_done;	/* the other side's, exact */
+	struct ringq_port_page *page;	/* the port's own */
+	unsigned char *base;	/* of the region, as this port has mapped it */
+	struct ringq *ring;
+	void *memory;		/* what the ring's memory keeps for this port */
+
+	uint64_t redo;		/* below it messages are redelivered */
+	uint32_t flags;		/* RINGQ_REDELIVERED: of the messages below limit */
+	uint32_t elem_size;
+	uint32_t role;		/* enum ringq_role */
+	uint32_t index;		/* which port page */
+	uint32_t generation;
+	int32_t error;		/* -EBADMSG the ring was found corrupt, -ESTALE detached; or 0 */
+	uint64_t reserved[2];
+} __attribute__((aligned(RINGQ_LINE)));
+
+RINGQ_LAYOUT_ASSERT(sizeof(struct ringq_port) == 192);
+
+#endif /* RINGQ_PORT_H */

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR MIT */
+/*
+ * SPSC: one producer, one consumer, FIFO, bounded, lossless.
+ *
+ * Idea. The textbook ring has two indices, and a message costs the moves of three lines
+ * between the cores: the data, the producer's index, the consumer's index. Here a message
+ * is published by a stamp that lies beside it (Vyukov's bounded queue has such sequence
+ * words in its slots; FastForward, Giacomoni et al., PPoPP 2008, let the slot itself tell
+ * whether it is full), so the consumer looks where it will read anyway, and one line
+ * moves. A line of small elements has one stamp for all of them. The consumer frees by
+ * its position: one word, that the producer reads only when it has used up all the room it
+ * knew of, once in a lap if the consumer keeps up.
+ *
+ * Layout: ringq/layout.h, SHAPE_LINE and SHAPE_APART. Both are handled here by one
+ * source; the element's size, constant in typed rings, chooses.
+ *
+ * Invariants, with t = the producer's position, h = the consumer's done word:
+ *   I1  h <= t <= h + capacity
+ *   I2  the stamp of position q is FULL(q) or, in a line, FULL of a later position of the
+ *       same line and lap, if and only if q was published
+ *   I3  only the producer stores stamps and elements, only the consumer stores done
+ *
+ * Ordering. R is what the consumer does, W what the producer does.
+ *   W1  load the consumer's done (acquire)   pairs with R3: the reads of what is now to be
+ *                                            overwritten came before
+ *   W2  store the element (plain)
+ *   W3  store the stamp (release)            pairs with R1: the element comes before it
+ *   W4  load attention (relaxed)             ringq/wait.h, P1 is W3
+ *   R1  load the stamp (acquire)             pairs with W3
+ *   R2  load the element (plain)
+ *   R3  store done (release)                 pairs with W1
+ *   R4  load attention (relaxed)             ringq/wait.h, P1 is R3
+ *
+ * What a kill leaves, and who repairs it:
+ *   producer before W3    an element that nobody sees; a successor overwrites it
+ *   producer after W3     a committed message; if the consumer sleeps, it is woken by the
+ *                         death as it would have been by W4
+ *   producer, batch       a prefix of the batch is committed: stamps go upwards
+ *   consumer before R3    recv: the message was not delivered, a successor gets it. peek:
+ *                         it was shown, taken says so; a successor gets it, flagged
+ *   consumer after R3     delivered and freed
+ *   successor's position  producer: done of the dead one is at most a lap late, the stamps
+ *                         say the rest (ringq_spsc_published); consumer: done is exact
+ *   There is nothing to repair but the sleepers.
+ *
+ * Progress and cost. A message costs each side a bounded number of plain loads and stores:
+ * wait-free, no read-modify-write, no fence, no system call while nobody sleeps. A full or
+ * empty ring is said to be so, or waited for (lib/wait.c), which is blocking by nature.
+ *
+ * The other side is not trusted to be right: every word read from it is compared with what
+ * it can be before it is used, so that garbage becomes -EBADMSG, and all addresses come
+ * from the port's own pointers.
+ */
+#ifndef RINGQ_SPSC_H
+#define RINGQ_SPSC_H
+
+#include <ringq/atomic.h>
+#include <ringq/layout.h>
+#include <ringq/port.h>
+#include <ringq/wait.h>
+#include <string.h>
+
+/* Large elements: how much of the next one is fetched ahead. */
+#define RINGQ_PREFETCH_MAX	4096
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The paths that are not fast; lib/spsc.c. */
+ringq_cold int ringq_spsc_room(struct ringq_port *port, uint64_t need, int64_t timeout);
+ringq_cold int ringq_spsc_look(struct ringq_port *port, int64_t timeout);
+ringq_cold int64_t ringq_time_left(int64_t *deadline, int64_t timeout);
+
+#ifdef __cplusplus
+}
+#endif
+
+ringq_inline int ringq_spsc_is_line(uint32_t size)
+{
+	return size <= RINGQ_LINE_ROOM;
+}
+
+/* The stamp of the element at the port's position. */
+ringq_inline __u64 *ringq_spsc_stamp(const struct ringq_port *p, uint32_t size)
+{
+	if (ringq_spsc_is_line(size))
+		return (__u64 *)(((uintptr_t)p->elem & ~(uintptr_t)(RINGQ_LINE - 1)) +
+				    RINGQ_LINE_ROOM);
+	return p->stamp;
+}
+
+/* How many elements, from the port's position on, lie in a row under one stamp. */
+ringq_inline uint64_t ringq_spsc_run(const struct ringq_port *p, uint32_t size)
+{
+	if (ringq_spsc_is_line(size))
+		return ringq_per_line(size) - ((uintptr_t)p->elem & (RINGQ_LINE - 1)) / size;
+	return 1;
+}
+
+/* Goes n elements on, at most ringq_spsc_run() of them. */
+ringq_inline void ringq_spsc_step(struct ringq_port *p, uint32_t size, uint64_t n)
+{
+	p->pos += n;
+	if (ringq_spsc_is_line(size)) {
+		uint32_t end = ringq_per_line(size) * size;
+
+		p->elem += n * size;
+		if (((uintptr_t)p->elem & (RINGQ_LINE - 1)) != end)
+			return;
+		p->elem += RINGQ_LINE - end;
+		if (ringq_unlikely(p->elem == p->data_end))
+			p->elem = p->data;
+	} else {
+		p->elem += ringq_round_up(size, RINGQ_LINE);
+		p->stamp++;
+		if (ringq_unlikely(p->elem == p->data_end)) {
+			p->elem = p->data;
+			p->stamp = p->stamps;
+		}
+	}
+}
+
+/*
+ * Large elements: takes the lines of the next one away from the consumer, who had them a
+ * lap ago, while this one is being written. That doubles the rate at 1264 bytes; for one
+ * line it changes nothing.
+ */
+ringq_inline void ringq_spsc_prefetch(const struct ringq_port *p, uint32_t size)
+{
+	const unsigned char *next;
+	uint32_t i;
+
+	if (ringq_spsc_is_line(size))
+		return;
+	next = p->elem + ringq_round_up(size, RINGQ_LINE);
+	if (next == p->data_end)
+		next = p->data;
+	for (i = 0; i < size && i < RINGQ_PREFETCH_MAX; i += RINGQ_LINE)
+		ringq_prefetch_write(next + i);
+}
+
+/* Publishes n elements that have been written at the port's position, at most a run. */
+ringq_inline void ringq_spsc_publish(struct ringq_port *p, uint32_t size, uint64_t n)
+{
+	ringq_store_release(ringq_spsc_stamp(p, size),
+			    RINGQ_STAMP(p->pos + n - 1, RINGQ_FULL));		/* W3 */
+	ringq_spsc_step(p, size, n);
+}
+
+/* Room for at least one message, or an error; 1 or negative errno. */
+ringq_inline int ringq_spsc_have_room(struct ringq_port *p, int64_t timeout)
+{
+	if (ringq_unlikely(p->pos == p->limit || ringq_attention(p)))
+		return ringq_spsc_room(p, 1, timeout);
+	return 1;
+}
+
+/* At least one message below limit: 1; end-of-file: 0; or negative errno. */
+ringq_inline int ringq_spsc_have_message(struct ringq_port *p, uint32_t size, int64_t timeout)
+{
+	uint64_t ahead;
+
+	if (ringq_likely(p->pos != p->limit))
+		return 1;
+	ahead = ringq_load_acquire(ringq_spsc_stamp(p, size)) -
+		RINGQ_STAMP(p->pos, RINGQ_FULL);				/* R1 */
+	/* A stamp of an earlier lap is a huge number here, as is garbage. */
+	if (ringq_unlikely(ahead >= p->capacity << 2 || p->held))
+		return ringq_spsc_look(p, timeout);
+	p->limit = p->pos + (ahead >> 2) + 1;
+	p->flags = 0;
+	return 1;
+}
+
+ringq_inline int ringq_spsc_send(struct ringq_port *p, const void *msg, uint32_t size,
+				 int64_t timeout)
+{
+	int r = ringq_spsc_have_room(p, timeout);
+
+	if (ringq_unlikely(r < 0))
+		return r;
+	ringq_spsc_prefetch(p, size);
+	memcpy(p->elem, msg, size);						/* W2 */
+	ringq_spsc_publish(p, size, 1);
+	ringq_notify(p, 1);							/* W4 */
+	return 1;
+}
+
+ringq_inline int ringq_spsc_recv(struct ringq_port *p, void *msg, uint32_t size,
+				 int64_t timeout)
+{
+	int r = ringq_spsc_have_message(p, size, timeout);
+
+	if (ringq_unlikely(r <= 0))
+		return r;
+	memcpy(msg, p->elem, size);						/* R2 */
+	ringq_spsc_step(p, size, 1);
+	ringq_store_release(p->done, p->pos);					/* R3 */
+	ringq_notify(p, 1);							/* R4 */
+	return 1;
+}
+
+ringq_inline int64_t ringq_spsc_send_many(struct ringq_port *p, const void *msgs, uint32_t size,
+					  uint64_t n, int64_t timeout)
+{
+	const unsigned char *from = (const unsigned char *)msgs;
+	int64_t deadline = 0;
+	uint64_t sent = 0, m;
+	int r;
+
+	if (!n)
+		return -EINVAL;
+	while (sent < n) {
+		if (ringq_unlikely(p->pos == p->limit || ringq_attention(p))) {
+			r = ringq_spsc_room(p, 1, ringq_time_left(&deadline, timeout));
+			if (r < 0) {
+				if (!sent)
+					return r;
+				break;
+			}
+		}
+		m = ringq_spsc_run(p, size);
+		if (m > p->limit - p->pos)
+			m = p->limit - p->pos;
+		if (m > n - sent)
+			m = n - sent;
+		ringq_spsc_prefetch(p, size);
+		memcpy(p->elem, from + sent * size, m * size);			/* W2 */
+		ringq_spsc_publish(p, size, m);
+		sent += m;
+	}
+	ringq_notify(p, sent);							/* W4 */
+	return sent;
+}
+
+ringq_inline int64_t ringq_spsc_recv_many(struct ringq_port *p, void *msgs, uint32_t size,
+					  uint64_t n, int64_t timeout)
+{
+	unsigned char *to = (unsigned char *)msgs;
+	uint64_t got = 0, m;
+	int r;
+
+	if (!n)
+		return -EINVAL;
+	while (got < n) {
+		/* What is redelivered and what is not never share a batch. */
+		if (got && p->pos == p->limit && p->flags)
+			break;
+		r = ringq_spsc_have_message(p, size, got ? 0 : timeout);
+		if (r <= 0) {
+			if (got)
+				break;
+			return r;
+		}
+		m = ringq_spsc_run(p, size);
+		if (m > p->limit - p->pos)
+			m = p->limit - p->pos;
+		if (m > n - got)
+			m = n - got;
+		memcpy(to + got * size, p->elem, m * size);			/* R2 */
+		ringq_spsc_step(p, size, m);
+		got += m;
+	}
+	ringq_store_release(p->done, p->pos);					/* R3 */
+	ringq_notify(p, got);							/* R4 */
+	return got;
+}
+
+/* The i-th element from the port's position, and how many lie in a row from it on. */
+ringq_inline void *ringq_spsc_at(const struct ringq_port *p, uint32_t size, uint64_t i,
+				 uint64_t *run)
+{
+	uint64_t per_slot = 1, slot_size = ringq_round_up(size, RINGQ_LINE), first = 0;
+	unsigned char *slot = p->elem;
+
+	if (ringq_spsc_is_line(size)) {
+		per_slot = ringq_per_line(size);
+		slot_size = RINGQ_LINE;
+		first = ((uintptr_t)p->elem & (RINGQ_LINE - 1)) / size;
+		slot -= first * size;
+	}
+	i += first;
+	slot += i / per_slot * slot_size;
+	if (slot >= p->data_end)
+		slot -= p->data_end - p->data;
+	if (run)
+		*run = per_slot - i % per_slot;
+	return slot + i % per_slot * size;
+}
+
+/* The stamp of that element. */
+ringq_inline __u64 *ringq_spsc_stamp_of(const struct ringq_port *p, uint32_t size, uint64_t i)
+{
+	if (ringq_spsc_is_line(size))
+		return (__u64 *)(((uintptr_t)ringq_spsc_at(p, size, i, NULL) &
+				     ~(uintptr_t)(RINGQ_LINE - 1)) + RINGQ_LINE_ROOM);
+	i += p->stamp - p->stamps;
+	return p->stamps + (i < p->capacity ? i : i - p->capacity);
+}
+
+/*
+ * A port that holds elements, reserved or peeked, has its limit at its position, so that
+ * every other operation leaves the fast path and finds that out there.
+ */
+ringq_inline void ringq_spsc_hold(struct ringq_port *p, uint64_t n)
+{
+	p->held = n;
+	p->held_limit = p->limit;
+	p->limit = p->pos;
+}
+
+ringq_inline void ringq_spsc_unhold(struct ringq_port *p)
+{
+	p->held = 0;
+	p->limit = p->held_limit;
+}
+
+ringq_inline int ringq_spsc_reserve(struct ringq_port *p, uint32_t size, uint64_t n,
+				    int64_t timeout)
+{
+	int r;
+
+	if (ringq_unlikely(!n || p->limit - p->pos < n || ringq_attention(p))) {
+		r = ringq_spsc_room(p, n, timeout);
+		if (r < 0)
+			return r;
+	}
+	ringq_spsc_prefetch(p, size);
+	ringq_spsc_hold(p, n);
+	return 0;
+}
+
+ringq_inline int ringq_spsc_commit(struct ringq_port *p, uint32_t size, uint64_t n)
+{
+	uint64_t left = n, m;
+
+	if (ringq_unlikely(n > p->held))
+		return -EINVAL;
+	ringq_spsc_unhold(p);
+	if (!n)
+		return 0;
+	while (left) {
+		m = ringq_spsc_run(p, size);
+		if (m > left)
+			m = left;
+		ringq_spsc_publish(p, size, m);
+		left -= m;
+	}
+	ringq_notify(p, n);							/* W4 */
+	return 0;
+}
+
+ringq_inline int64_t ringq_spsc_peek(struct ringq_port *p, uint32_t size, uint64_t n,
+				     int64_t timeout)
+{
+	uint64_t ahead;
+	int r;
+
+	if (!n)
+		return -EINVAL;
+	r = ringq_spsc_have_message(p, size, timeout);
+	if (ringq_unlikely(r <= 0))
+		return r;
+	/* Further lines, further stamps; but what is redelivered stays by itself. */
+	while (p->limit - p->pos < n && p->limit - p->pos < p->capacity && !p->flags) {
+		ahead = ringq_load_acquire(ringq_spsc_stamp_of(p, size, p->limit - p->pos)) -
+			RINGQ_STAMP(p->limit, RINGQ_FULL);			/* R1 */
+		if (ahead >= p->capacity << 2)
+			break;
+		p->limit += (ahead >> 2) + 1;
+	}
+	if (n > p->limit - p->pos)
+		n = p->limit - p->pos;
+	ringq_store_relaxed(&p->page->taken, p->pos + n);
+	ringq_compiler_barrier();	/* a successor must know before anybody can look */
+	ringq_spsc_hold(p, n);
+	return n;
+}
+
+ringq_inline int ringq_spsc_release(struct ringq_port *p, uint32_t size, uint64_t n)
+{
+	uint64_t left = n, m;
+
+	if (ringq_unlikely(n > p->held))
+		return -EINVAL;
+	/* What is given back unreleased counts as not shown: it can be polled for again. */
+	if (n < p->held)
+		ringq_store_relaxed(&p->page->taken, p->pos + n);
+	ringq_spsc_unhold(p);
+	if (!n)
+		return 0;
+	while (left) {
+		m = ringq_spsc_run(p, size);
+		if (m > left)
+			m = left;
+		ringq_spsc_step(p, size, m);
+		left -= m;
+	}
+	ringq_store_release(p->done, p->pos);					/* R3 */
+	ringq_notify(p, n);							/* R4 */
+	return 0;
+}
+
+#endif /* RINGQ_SPSC_H */

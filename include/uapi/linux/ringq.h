@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: (GPL-2.0-only WITH Linux-syscall-note) OR MIT */
+/*
+ * The ABI of /dev/ringq: rings in memory that processes share, and the things
+ * about them that only a kernel can do: sleeping and waking, knowing that a
+ * peer has died, and deciding who may attach.
+ *
+ * An open file of the device starts unbound. One ioctl binds it, once and for
+ * all, to be
+ *
+ *   a handle   RINGQ_IOC_CREATE makes a ring, RINGQ_IOC_OPEN finds one, by its
+ *              name or by another handle. A handle keeps the ring alive and lets
+ *              its holder make ports of the roles in its mask. It may be passed
+ *              to another process over a socket: that is how a right is given.
+ *              A handle cannot be mapped.
+ *
+ *   a port     RINGQ_IOC_ATTACH, given a handle's descriptor. A port belongs to
+ *              the process that attached it and to nobody else. Its file is what
+ *              is mapped, polled, slept on and closed.
+ *
+ * The ring lives as long as a handle, a port, or a mapping of a port does; then
+ * its memory and its name are gone. Nothing else has to be cleaned up.
+ *
+ * A port's life: attached; live from its first mmap(2); dead when its last
+ * mapping has gone without RINGQ_IOC_DETACH (the process was killed, exited,
+ * called exec, or unmapped it), for then nobody can store through it any more
+ * and all that was stored is visible. Closing an attached file that was never
+ * mapped is a departure, not a death. A port does not come back: mmap of a dead
+ * or detached one is -ESTALE.
+ *
+ * Every struct begins with its own size in bytes. A kernel that knows a smaller
+ * struct accepts a larger one if the part it does not know is zero, and says
+ * -E2BIG otherwise; fields that an older caller does not send read as zero.
+ * Reserved fields and unknown flags must be zero (-EINVAL). Fields marked (out)
+ * are written by the kernel if the caller's size covers them.
+ *
+ * Errors of every ioctl: -EFAULT a bad pointer, -EINVAL a bad size, flag or
+ * value, -E2BIG an unknown non-zero tail, -ENOTTY no such ioctl, -EBADFD the file
+ * is not of the kind that this ioctl wants (unbound, handle, port), -ESTALE the
+ * port is dead or detached.
+ */
+#ifndef _UAPI_LINUX_RINGQ_H
+#define _UAPI_LINUX_RINGQ_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define RINGQ_DEVICE_PATH	"/dev/ringq"
+
+/* The version of this ABI. It grows by new ioctls, flags and struct tails. */
+#define RINGQ_ABI_VERSION	1
+
+/* The version of the shared memory's layout (ringq/layout.h). */
+#define RINGQ_LAYOUT_VERSION	1
+
+/* Bytes of a name with its terminating zero; a name has 1 to 63 bytes, no '/', no control bytes. */
+#define RINGQ_NAME_SIZE		64
+
+/* Who may share a ring, and in which order messages leave it. */
+enum ringq_discipline {
+	RINGQ_SPSC = 1,		/* one producer, one consumer, FIFO */
+};
+
+/* How messages and stamps lie in memory; ringq/layout.h has the pictures. */
+enum ringq_shape {
+	RINGQ_SHAPE_LINE = 1,	/* the elements of a cache line share it with one stamp */
+	RINGQ_SHAPE_APART = 2,	/* elements of several lines, their stamps packed elsewhere */
+};
+
+/* What a port does. A port has one role; who wants both attaches twice. */
+enum ringq_role {
+	RINGQ_PRODUCER = 0,
+	RINGQ_CONSUMER = 1,
+};
+
+#define RINGQ_ROLE_MASK(role)	(1u << (role))
+#define RINGQ_ROLES_ALL		(RINGQ_ROLE_MASK(RINGQ_PRODUCER) | RINGQ_ROLE_MASK(RINGQ_CONSUMER))
+
+/*
+ * What the ring does when the last port of a side is gone, by leaving or by
+ * death. Without the flag that is the end: producers get -EPIPE or -EOWNERDEAD,
+ * consumers get what was committed and then end-of-file. With it the ring waits
+ * for a successor, who goes on exactly where the predecessor stopped.
+ */
+#define RINGQ_PRODUCER_WAIT	(1u << 0)
+#define RINGQ_CONSUMER_WAIT	(1u << 1)
+
+/*
+ * Every publication is followed by a full fence, and no sleeper interrupts other
+ * CPUs: for machines and threads that must not be interrupted. The kernel adds
+ * this flag where it cannot name the CPUs of the other side.
+ */
+#define RINGQ_FENCE		(1u << 2)
+
+#define RINGQ_GEOMETRY_FLAGS	(RINGQ_PRODUCER_WAIT | RINGQ_CONSUMER_WAIT | RINGQ_FENCE)
+
+/**
+ * struct ringq_geometry - what fixes the place of every byte of a ring
+ * @discipline: enum ringq_discipline.
+ * @shape: enum ringq_shape; LINE for elements of 1 to 56 bytes, APART above.
+ * @elem_size: bytes of an element, 1 to 2^30.
+ * @ports: the number of port pages; 2 for SPSC.
+ * @capacity: elements. LINE: (56 / elem_size) << m. APART: 1 << m.
+ * @first: position of the first message, below 2^61; 0 unless a test wants
+ *	otherwise.
+ * @unit_shift: control sections begin at multiples of 1 << unit_shift bytes: 12
+ *	in memory with page permissions, 7 in memory that has none to give.
+ * @bulk_shift: the stamps and data begin at a multiple of 1 << bulk_shift bytes
+ *	and the whole ends at one: 21 for huge pages, else equal to @unit_shift.
+ * @flags: RINGQ_PRODUCER_WAIT, RINGQ_CONSUMER_WAIT, RINGQ_FENCE.
+ * @reserved: zero.
+ *
+ * The kernel takes a geometry only if it is exact; rounding is the library's
+ * part. The total size, which follows from it, is at most 2^40 bytes.
+ */
+struct ringq_geometry {
+	__u32 discipline;
+	__u32 shape;
+	__u32 elem_size;
+	__u32 ports;
+	__u64 capacity;
+	__u64 first;
+	__u32 unit_shift;
+	__u32 bulk_shift;
+	__u32 flags;
+	__u32 reserved;
+};
+
+/**
+ * struct ringq_ioc_info - what this kernel offers
+ * @size: sizeof(struct ringq_ioc_info).
+ * @abi_version: (out) RINGQ_ABI_VERSION of the module.
+ * @layout_version: (out) RINGQ_LAYOUT_VERSION of the module.
+ * @huge_shift: (out) log2 of the huge page size it can map, or 0.
+ * @features: (out) RINGQ_FEATURE_ bits.
+ * @max_bytes: (out) bytes that all rings together may take.
+ * @max_user_bytes: (out) bytes that the rings of one user may take.
+ * @used_bytes: (out) bytes that all rings take now.
+ *
+ * Works on any file of the device, in any state.
+ */
+struct ringq_ioc_info {
+	__u32 size;
+	__u32 abi_version;
+	__u32 layout_version;
+	__u32 huge_shift;
+	__u64 features;
+	__u64 max_bytes;
+	__u64 max_user_bytes;
+	__u64 used_bytes;
+};
+
+/* The barrier on other CPUs is to be had; without it every ring is RINGQ_FENCE. */
+#define RINGQ_FEATURE_BARRIER	(1ull << 0)
+
+/* Flags of RINGQ_IOC_CREATE. */
+#define RINGQ_CREATE_OR_OPEN	(1u << 0)	/* if the name is taken, open that ring */
+#define RINGQ_CREATE_HUGE	(1u << 1)	/* huge pages for the data, with fallback */
+#define RINGQ_CREATE_HUGE_ONLY	(1u << 2)	/* huge pages, or -ENOMEM */
+
+/**
+ * struct ringq_ioc_create - make a ring; the unbound file becomes its handle
+ * @size: sizeof(struct ringq_ioc_create).
+ * @flags: RINGQ_CREATE_ flags; HUGE and HUGE_ONLY want geometry.bulk_shift 21,
+ *	without them it is 12.
+ * @geometry: in, exact, unit_shift 12. (out) as the ring has it: the kernel may
+ *	add RINGQ_FENCE; with OR_OPEN it is that of the ring that was found.
+ * @name: zero-terminated, zero-padded; empty for a ring without a name. Names are
+ *	those of the caller's network namespace, as with abstract unix sockets.
+ * @mode: permission bits of those who open by name, as of a file owned by the
+ *	caller's effective uid and gid: r lets attach consumers, w producers.
+ * @node: NUMA node, or -1 for the caller's.
+ * @page_shift: (out) log2 of the smallest page that holds data.
+ * @created: (out) 1 if the ring was made, 0 if OR_OPEN found it.
+ * @total: (out) bytes to map, from offset 0.
+ * @id: (out) the ring's random identity.
+ *
+ * -EEXIST the name is taken; -EACCES (OR_OPEN) the ring's mode gives no role;
+ * -ENOMEM no memory; -EDQUOT the user's or the module's limit is reached;
+ * -EINTR a signal came while another process was making the ring.
+ */
+struct ringq_ioc_create {
+	__u32 size;
+	__u32 flags;
+	struct ringq_geometry geometry;
+	char name[RINGQ_NAME_SIZE];
+	__u32 mode;
+	__s32 node;
+	__u32 page_shift;
+	__u32 created;
+	__u64 total;
+	__u8 id[16];
+};
+
+/**
+ * struct ringq_ioc_open - find a ring; the unbound file becomes a handle of it
+ * @size: sizeof(struct ringq_ioc_open).
+ * @flags: zero.
+ * @fd: a handle to derive from, or -1 to look for @name.
+ * @roles: mask of roles wanted, RINGQ_ROLE_MASK(); 0 means all that may be had.
+ *	(out) the roles that this handle gives: with @fd those of both handles, by
+ *	name those that the ring's mode gives the caller.
+ * @name: as in struct ringq_ioc_create; empty with @fd.
+ * @geometry: (out)
+ * @page_shift: (out) as in struct ringq_ioc_create.
+ * @uid: (out) the creator's uid, in the caller's user namespace.
+ * @total: (out) bytes to map, from offset 0.
+ * @id: (out) the ring's random identity.
+ *
+ * -ENOENT no ring of that name; -EACCES a role was wanted that the mode or the
+ * other handle does not give, or none is left; -EBADF @fd is no descriptor;
+ * -EBADFD @fd is no handle; -EINTR a signal came while the ring was being made.
+ */
+struct ringq_ioc_open {
+	__u32 size;
+	__u32 flags;
+	__s32 fd;
+	__u32 roles;
+	char name[RINGQ_NAME_SIZE];
+	struct ringq_geometry geometry;
+	__u32 page_shift;
+	__u32 uid;
+	__u64 total;
+	__u8 id[16];
+};
+
+/**
+ * struct ringq_ioc_attach - take a place at a ring; the unbound file becomes a port
+ * @size: sizeof(struct ringq_ioc_attach).
+ * @flags: zero.
+ * @fd: a handle of the ring.
+ * @role: enum ringq_role.
+ * @port: (out) which port page is this port's.
+ * @generation: (out) how often that page was taken before, plus one.
+ *
+ * -EBUSY the place is taken by a live port; -EACCES the handle does not give the
+ * role; -EPIPE that side of the ring has ended (see RINGQ_PRODUCER_WAIT), or the
+ * ring is closed and a producer is no more wanted.
+ *
+ * What may be mapped through a port: any range of [0, total), shared, at a
+ * multiple of the page size. Writable only within one of these: the page of the
+ * port's own role (producers' or consumers'), the port's own page, the stamps and
+ * data if the port is a producer. Everything else is for reading and stays so: a
+ * later mprotect(PROT_WRITE) fails. Nothing can be executed, split, grown, moved
+ * to another size, or inherited over fork. Only the process that attached may map
+ * (-EPERM).
+ */
+struct ringq_ioc_attach {
+	__u32 size;
+	__u32 flags;
+	__s32 fd;
+	__u32 role;
+	__u32 port;
+	__u32 generation;
+};
+
+/**
+ * struct ringq_ioc_wait - sleep until there is something to do
+ * @size: sizeof(struct ringq_ioc_wait).
+ * @flags: zero or RINGQ_WAIT_DRAIN.
+ * @timeout_ns: nanoseconds from now, 0 to only look, negative for no limit.
+ * @need: elements wanted: published ones (consumer) or free ones (producer), 1 to
+ *	capacity.
+ * @events: (out) RINGQ_EVENT_ bits that hold now.
+ *
+ * The port says how far it is in its own page (struct ringq_port_page): whoever
+ * calls this has stored @done, and @taken while something is peeked, before.
+ * Returns 0 when an event holds, also one that is not wanted (the ring was
+ * closed). -ETIMEDOUT; -EINTR a signal came, with a time-out given; without one
+ * the call is restarted if the handler says so.
+ *
+ * A port is used by one thread at a time: a second sleeper on it gets -EBUSY.
+ */
+struct ringq_ioc_wait {
+	__u32 size;
+	__u32 flags;
+	__s64 timeout_ns;
+	__u64 need;
+	__u32 events;
+	__u32 reserved;
+};
+
+/*
+ * Do not return because the ring is closed: for a producer who waits, with @need equal to
+ * the capacity, until everything that was sent has been received.
+ */
+#define RINGQ_WAIT_DRAIN	(1u << 0)
+
+#define RINGQ_EVENT_READY	(1u << 0)	/* @need elements are there */
+#define RINGQ_EVENT_CLOSED	(1u << 1)	/* the ring is closed */
+#define RINGQ_EVENT_GONE	(1u << 2)	/* the other side has left and will not come back */
+#define RINGQ_EVENT_DEAD	(1u << 3)	/* the other side has died and will not come back */
+
+/**
+ * struct ringq_ioc_kick - wake sleepers of the other side
+ * @size: sizeof(struct ringq_ioc_kick).
+ * @flags: zero.
+ * @count: how many; as many as messages were published or freed.
+ * @woken: (out) how many sleepers of RINGQ_IOC_WAIT this woke.
+ *
+ * Called by a port that has published (or freed) something and then has seen the
+ * attention word of its side non-zero; never needed otherwise. All pollers of the
+ * other side are woken as well.
+ */
+struct ringq_ioc_kick {
+	__u32 size;
+	__u32 flags;
+	__u32 count;
+	__u32 woken;
+};
+
+/*
+ * poll(2) on a port: EPOLLIN | EPOLLRDNORM something is published (consumer),
+ * EPOLLOUT | EPOLLWRNORM something is free (producer), EPOLLRDHUP the ring is
+ * closed, EPOLLHUP the other side has left, or died, and will not come back (for
+ * a consumer also EPOLLIN: a receive tells end-of-file), EPOLLERR it has died.
+ * On a file that is not a port: EPOLLERR.
+ */
+
+/* What this kernel offers. */
+#define RINGQ_IOC_INFO		_IOWR(0xE2, 0x40, struct ringq_ioc_info)
+/* Unbound file: make a ring, or find a ring, and be a handle of it. */
+#define RINGQ_IOC_CREATE	_IOWR(0xE2, 0x41, struct ringq_ioc_create)
+#define RINGQ_IOC_OPEN		_IOWR(0xE2, 0x42, struct ringq_ioc_open)
+/* Unbound file: be a port. */
+#define RINGQ_IOC_ATTACH	_IOWR(0xE2, 0x43, struct ringq_ioc_attach)
+/* Port: sleep, and wake the other side. */
+#define RINGQ_IOC_WAIT		_IOWR(0xE2, 0x44, struct ringq_ioc_wait)
+#define RINGQ_IOC_KICK		_IOWR(0xE2, 0x45, struct ringq_ioc_kick)
+/* Port, no argument: no message is to be sent on this ring any more. */
+#define RINGQ_IOC_CLOSE		_IO(0xE2, 0x46)
+/* Port, no argument: leave; what follows (munmap, close) is then no death. */
+#define RINGQ_IOC_DETACH	_IO(0xE2, 0x47)
+
+#endif /* _UAPI_LINUX_RINGQ_H */
