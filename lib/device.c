@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * Memory of the module. A ring is a handle, that is, an open file of the device; each port
+ * is another one, with mappings of its own, because a mapping has one permission and the
+ * module gives each role only the pages that it must write. Who died, who may attach and
+ * who sleeps is the module's business; linux/ringq.h has the contract.
+ */
+#include "internal.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* What a port keeps: its file. The address space is ring->layout.total from port->base. */
+struct ringq_device_port {
+	int fd;
+};
+
+static int ringq_ioctl(int fd, unsigned long request, void *arg)
+{
+	return ioctl(fd, request, arg) < 0 ? -errno : 0;
+}
+
+int ringq_device_open(struct ringq_ioc_info *info)
+{
+	struct ringq_ioc_info mine = { .size = sizeof(mine) };
+	int fd = open(RINGQ_DEVICE_PATH, O_RDWR | O_CLOEXEC), r;
+
+	if (fd < 0)
+		return errno == ENOENT || errno == ENXIO ? -ENODEV : -errno;
+	r = ringq_ioctl(fd, RINGQ_IOC_INFO, &mine);
+	if (r == 0 && (mine.abi_version < RINGQ_ABI_VERSION ||
+		       mine.layout_version != RINGQ_LAYOUT_VERSION))
+		r = -EPROTO;
+	if (info)
+		*info = mine;
+	if (r < 0) {
+		close(fd);
+		return r == -ENOTTY ? -EPROTO : r;
+	}
+	return fd;
+}
+
+bool ringq_device_is(int fd)
+{
+	struct ringq_ioc_info info = { .size = sizeof(info) };
+
+	return ringq_ioctl(fd, RINGQ_IOC_INFO, &info) == 0;
+}
+
+/* The geometry is the module's word: it has the ring. */
+static int ringq_device_adopt(struct ringq *ring, const struct ringq_geometry *g, uint64_t total,
+			      const uint8_t *id, uint32_t page_shift)
+{
+	if (ringq_layout_compute(g, &ring->layout) < 0 || ring->layout.total != total)
+		return -EPROTO;
+	ring->geometry = *g;
+	ring->page_shift = page_shift;
+	memcpy(ring->id, id, sizeof(ring->id));
+	return 0;
+}
+
+static int ringq_device_create(struct ringq *ring, const struct ringq_plan *plan)
+{
+	struct ringq_ioc_create c = {
+		.size = sizeof(c), .geometry = plan->geometry, .mode = plan->mode, .node = -1,
+	};
+	int r;
+
+	ring->fd = ringq_device_open(NULL);
+	if (ring->fd < 0)
+		return ring->fd;
+	if (plan->flags & RINGQ_HUGE_ONLY)
+		c.flags = RINGQ_CREATE_HUGE_ONLY;
+	else if (plan->geometry.bulk_shift == RINGQ_BULK_HUGE)
+		c.flags = RINGQ_CREATE_HUGE;
+	strcpy(c.name, plan->name);
+	r = ringq_ioctl(ring->fd, RINGQ_IOC_CREATE, &c);
+	if (r < 0)
+		return r;
+	ring->uid = geteuid();
+	ring->mode = plan->mode;
+	strcpy(ring->name, plan->name);
+	return ringq_device_adopt(ring, &c.geometry, c.total, c.id, c.page_shift);
+}
+
+int ringq_device_join(struct ringq *ring, const char *name, int handle)
+{
+	struct ringq_ioc_open o = { .size = sizeof(o), .fd = handle };
+	int r;
+
+	ring->fd = ringq_device_open(NULL);
+	if (ring->fd < 0)
+		return ring->fd;
+	if (name) {
+		o.fd = -1;
+		strcpy(o.name, name);
+		strcpy(ring->name, name);
+	}
+	r = ringq_ioctl(ring->fd, RINGQ_IOC_OPEN, &o);
+	if (r < 0)
+		return r;
+	ring->uid = o.uid;
+	return ringq_device_adopt(ring, &o.geometry, o.total, o.id, o.page_shift);
+}
+
+/*
+ * Maps the region in pieces of one permission each, in the order of ringq/layout.h: what
+ * this role writes is writable, the rest is not.
+ */
+static int ringq_device_map(struct ringq_port *p, int fd)
+{
+	const struct ringq_layout *l = &p->ring->layout;
+	uint64_t own = l->ports + p->index * l->port_stride;
+	struct {
+		uint64_t end;
+		bool write;
+	} pieces[] = {
+		{ l->sides[RINGQ_PRODUCER], false },
+		{ l->sides[RINGQ_CONSUMER], p->role == RINGQ_PRODUCER },
+		{ l->ports, p->role == RINGQ_CONSUMER },
+		{ own, false },
+		{ own + l->port_stride, true },
+		{ l->bulk, false },
+		{ l->total, p->role == RINGQ_PRODUCER },
+	};
+	uint64_t at = 0;
+	unsigned int i;
+
+	p->base = ringq_region_address(l->total, p->ring->geometry.bulk_shift);
+	if (!p->base)
+		return -ENOMEM;
+	for (i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
+		uint64_t size = pieces[i].end - at;
+
+		if (size && mmap(p->base + at, size, PROT_READ | (pieces[i].write ? PROT_WRITE : 0),
+				 MAP_SHARED | MAP_FIXED, fd, at) == MAP_FAILED) {
+			int r = -errno;
+
+			munmap(p->base, l->total);
+			return r;
+		}
+		at = pieces[i].end;
+	}
+	/* The pages are there; only the mapping of each is still to be made: now, once. */
+	for (at = 0; at < l->total; at += 1u << RINGQ_UNIT_PAGES) {
+		(void)*(volatile unsigned char *)(p->base + at);
+		if (at >= l->bulk && p->ring->page_shift == RINGQ_BULK_HUGE)
+			at += (1u << RINGQ_BULK_HUGE) - (1u << RINGQ_UNIT_PAGES);
+	}
+	return 0;
+}
+
+static int ringq_device_attach(struct ringq *ring, uint32_t role, struct ringq_port *p)
+{
+	struct ringq_ioc_attach a = { .size = sizeof(a), .fd = ring->fd, .role = role };
+	struct ringq_device_port *d = malloc(sizeof(*d));
+	int r;
+
+	if (!d)
+		return -ENOMEM;
+	d->fd = ringq_device_open(NULL);
+	if (d->fd < 0) {
+		r = d->fd;
+		goto free;
+	}
+	r = ringq_ioctl(d->fd, RINGQ_IOC_ATTACH, &a);
+	if (r < 0)
+		goto close;
+	p->index = a.port;
+	p->generation = a.generation;
+	p->memory = d;
+	r = ringq_device_map(p, d->fd);
+	if (r < 0)
+		goto detach;
+	r = ringq_spsc_attach(p);
+	if (r == 0)
+		return 0;
+	munmap(p->base, ring->layout.total);
+detach:
+	ringq_ioctl(d->fd, RINGQ_IOC_DETACH, NULL);
+close:
+	close(d->fd);
+free:
+	free(d);
+	return r;
+}
+
+static int ringq_device_port_fd(const struct ringq_port *p)
+{
+	const struct ringq_device_port *d = p->memory;
+
+	return d->fd;
+}
+
+static void ringq_device_detach(struct ringq_port *p)
+{
+	struct ringq_device_port *d = p->memory;
+
+	ringq_ioctl(d->fd, RINGQ_IOC_DETACH, NULL);
+	munmap(p->base, p->ring->layout.total);
+	close(d->fd);
+	free(d);
+}
+
+static int ringq_device_close(struct ringq_port *p)
+{
+	return ringq_ioctl(ringq_device_port_fd(p), RINGQ_IOC_CLOSE, NULL);
+}
+
+static int ringq_device_sleep(struct ringq_port *p, uint64_t need, uint64_t ends, int64_t timeout)
+{
+	struct ringq_ioc_wait w = {
+		.size = sizeof(w),
+		.flags = ends & RINGQ_CLOSED ? 0 : RINGQ_WAIT_DRAIN,
+		.timeout_ns = timeout,
+		.need = need,
+	};
+
+	return ringq_ioctl(ringq_device_port_fd(p), RINGQ_IOC_WAIT, &w);
+}
+
+static void ringq_device_kick(struct ringq_port *p, uint64_t count)
+{
+	struct ringq_ioc_kick k = {
+		.size = sizeof(k), .count = count < UINT32_MAX ? count : UINT32_MAX,
+	};
+
+	ringq_ioctl(ringq_device_port_fd(p), RINGQ_IOC_KICK, &k);
+}
+
+/* The module tells of deaths unasked. */
+static void ringq_device_idle(struct ringq_port *p)
+{
+	(void)p;
+}
+
+static void ringq_device_free(struct ringq *ring)
+{
+	if (ring->fd >= 0)
+		close(ring->fd);
+}
+
+const struct ringq_backend ringq_device_backend = {
+	.create = ringq_device_create,
+	.attach = ringq_device_attach,
+	.detach = ringq_device_detach,
+	.close = ringq_device_close,
+	.sleep = ringq_device_sleep,
+	.kick = ringq_device_kick,
+	.idle = ringq_device_idle,
+	.port_fd = ringq_device_port_fd,
+	.free = ringq_device_free,
+};

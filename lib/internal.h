@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR MIT */
+/*
+ * What the files of the library know of each other.
+ *
+ *   ring.c      options, create, join, open, leave           (public)
+ *   port.c      attach, detach, close, untyped operations    (public)
+ *   spsc.c      the slow paths of ringq/spsc.h
+ *   wait.c      spinning and sleeping; wake-ups where there is no module
+ *   region.c    the header: written by the creator, checked by everybody else
+ *   device.c    memory of /dev/ringq         \
+ *   memfd.c     memory of a memfd             > one struct ringq_backend each
+ *   private.c   memory of this process       /
+ *   places.c    who sits where, who left, who died: what memfd and private share
+ *   agent.c     the thread that watches for deaths and serves names
+ *   names.c     names in abstract unix sockets
+ *
+ * A ring is guarded by its mutex only where it says so; its geometry and layout are
+ * private copies, and the only ones that are used.
+ */
+#ifndef RINGQ_INTERNAL_H
+#define RINGQ_INTERNAL_H
+
+#include <pthread.h>
+#include <ringq.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#define RINGQ_PUBLIC __attribute__((visibility("default")))
+
+/* What is to be made, after defaults and rounding. */
+struct ringq_plan {
+	struct ringq_geometry geometry;
+	struct ringq_layout layout;
+	const char *name;	/* "" for none */
+	uint32_t flags;		/* RINGQ_HUGE ... RINGQ_ANY_OWNER */
+	uint32_t mode;
+	void *buffer;
+	size_t buffer_size;
+};
+
+struct ringq_backend {
+	/* Makes the memory of plan->geometry, header and all; ring->geometry is set. */
+	int (*create)(struct ringq *ring, const struct ringq_plan *plan);
+	/* Takes a place; fills what of the port depends on the memory: base, index. */
+	int (*attach)(struct ringq *ring, uint32_t role, struct ringq_port *port);
+	void (*detach)(struct ringq_port *port);
+	int (*close)(struct ringq_port *port);
+	/* Sleeps until ringq_ready(), or one of the ends: 0; or -ETIMEDOUT, -EINTR. */
+	int (*sleep)(struct ringq_port *port, uint64_t need, uint64_t ends, int64_t timeout);
+	/* Wakes up to count sleepers of the other side. */
+	void (*kick)(struct ringq_port *port, uint64_t count);
+	/* A try found nothing: look whether somebody new is to be watched. */
+	void (*idle)(struct ringq_port *port);
+	int (*port_fd)(const struct ringq_port *port);
+	void (*free)(struct ringq *ring);
+};
+
+struct ringq {
+	struct ringq_geometry geometry;
+	struct ringq_layout layout;
+	const struct ringq_backend *backend;
+	uint32_t memory;	/* enum ringq_memory */
+	uint32_t created;
+	uint32_t page_shift;
+	uint32_t uid;
+	uint32_t mode;
+	uint8_t id[16];
+	char name[RINGQ_NAME_SIZE];
+
+	int fd;			/* what is passed on; -1: private */
+	unsigned char *base;	/* memfd, private: the region; device: NULL, ports map it */
+	size_t mapped;		/* bytes to unmap */
+	void *buffer;		/* private: handed in by the caller */
+
+	pthread_mutex_t mutex;	/* memfd, private: places taken by this process */
+	int lock_fd;		/* memfd: our own open file; its locks say that we live */
+	bool stale;		/* inherited over fork: not ours */
+	bool watched;		/* memfd: by the agent */
+	uint64_t seen_epoch;	/* memfd: what the agent has looked at */
+	uint32_t attached;	/* ports of this handle; bit i: port page i */
+
+	struct ringq *next;	/* agent.c's list, under its mutex */
+	int listen_fd;		/* memfd, named: where joiners ask; agent.c's */
+};
+
+extern const struct ringq_backend ringq_device_backend;
+extern const struct ringq_backend ringq_memfd_backend;
+extern const struct ringq_backend ringq_private_backend;
+
+/* region.c */
+void ringq_region_init(struct ringq *ring, const struct ringq_plan *plan, void *base);
+/* Takes over a copy of a header, made by somebody else, of a region of so many bytes. */
+int ringq_region_adopt(struct ringq *ring, const struct ringq_header *header, uint64_t size);
+/* Address space to map the region at, so that its huge pages can be mapped as such. */
+void *ringq_region_address(uint64_t size, uint32_t shift);
+bool ringq_region_is_huge(const void *base, uint64_t size);
+
+static inline struct ringq_header *ringq_header(const unsigned char *base)
+{
+	return (struct ringq_header *)base;
+}
+
+static inline struct ringq_attention *ringq_attention_of(const struct ringq *ring,
+							 const unsigned char *base)
+{
+	return (struct ringq_attention *)(base + ring->layout.attention);
+}
+
+static inline struct ringq_port_page *ringq_page(const struct ringq *ring,
+						 const unsigned char *base, uint32_t index)
+{
+	return (struct ringq_port_page *)(base + ring->layout.ports +
+					  index * ring->layout.port_stride);
+}
+
+/* The word that a side reads: producers data, consumers space. */
+static inline __u64 *ringq_word_of(const struct ringq *ring, const unsigned char *base,
+				      uint32_t role)
+{
+	struct ringq_attention *a = ringq_attention_of(ring, base);
+
+	return (role == RINGQ_PRODUCER ? &a->data : &a->space);
+}
+
+static inline uint32_t ringq_other_role(uint32_t role)
+{
+	return role == RINGQ_PRODUCER ? RINGQ_CONSUMER : RINGQ_PRODUCER;
+}
+
+/* device.c */
+/* An open, unbound file of a module that we can talk to, or why not: -ENODEV, ... */
+int ringq_device_open(struct ringq_ioc_info *info);
+bool ringq_device_is(int fd);
+/* By name, or, if it is NULL, by another handle. */
+int ringq_device_join(struct ringq *ring, const char *name, int handle);
+
+/* memfd.c */
+int ringq_memfd_join(struct ringq *ring, int fd);	/* takes the fd over, also if it fails */
+int ringq_memfd_watch(struct ringq *ring);	/* have the agent watch, once */
+int ringq_memfd_lock(struct ringq *ring);	/* against other attachers and repairers */
+void ringq_memfd_unlock(struct ringq *ring);
+/* Holds port i's byte as long as this process lives, or until it is dropped. */
+int ringq_memfd_hold(struct ringq *ring, uint32_t index);
+void ringq_memfd_drop(struct ringq *ring, uint32_t index);
+/* Somebody else's open file holds port i: he lives. */
+bool ringq_memfd_held(const struct ringq *ring, uint32_t index);
+
+/* places.c */
+int ringq_places_attach(struct ringq *ring, uint32_t role, struct ringq_port *port);
+void ringq_places_detach(struct ringq_port *port);
+int ringq_places_close(struct ringq_port *port);
+/* Ports came or went since the last ringq_places_idle() of this handle. */
+bool ringq_places_changed(const struct ringq *ring);
+void ringq_places_idle(struct ringq_port *port);
+/*
+ * Looks whether live ports of others have died, puts in order what those left, and wakes
+ * everybody if one did. Returns how many. Called by the agent.
+ */
+int ringq_places_bury(struct ringq *ring);
+
+/* spsc.c */
+int ringq_spsc_attach(struct ringq_port *port);
+int ringq_spsc_drain(struct ringq_port *port, int64_t timeout);
+
+/* wait.c */
+int64_t ringq_now(void);
+bool ringq_ready(const struct ringq_port *port, uint64_t need);
+int ringq_wait(struct ringq_port *port, uint64_t need, uint64_t ends, int64_t timeout);
+int ringq_futex_sleep(struct ringq_port *port, uint64_t need, uint64_t ends, int64_t timeout);
+void ringq_futex_kick(struct ringq_port *port, uint64_t count);
+void ringq_futex_wake_all(struct ringq *ring);
+/* 0, or why other CPUs cannot be made to pass a barrier. */
+int ringq_barrier_available(uint32_t memory);
+
+/* agent.c */
+/* Starts the agent if there is none, and lets it watch this ring and serve its name. */
+int ringq_agent_add(struct ringq *ring);
+/* Returns when the agent does not look at the ring any more; stops it with the last one. */
+void ringq_agent_remove(struct ringq *ring);
+/* The ring's epoch has changed: watch the new ports too. Makes a system call. */
+void ringq_agent_poke(void);
+
+/* names.c */
+bool ringq_name_valid(const char *name);
+/*
+ * Holds the bare name, so that nobody else joins or creates it meanwhile: a descriptor to
+ * close, or -ETIMEDOUT. Freed by the holder's death.
+ */
+int ringq_name_lock(const char *name);
+/* The memfd of the ring of that name from one of its members, or -ENOENT, -EACCES. */
+int ringq_name_find(const char *name, bool any_owner);
+/* A listening socket of a member, to be polled; or an error. */
+int ringq_name_listen(const char *name);
+/* Accepts and answers one joiner without ever blocking the caller for long. */
+void ringq_name_answer(int listen_fd, const struct ringq *ring);
+
+#endif /* RINGQ_INTERNAL_H */

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * Memory of a memfd: what a ring between processes lies in where there is no module.
+ *
+ * Pages. Huge ones first from hugetlb, where an administrator has reserved some, else
+ * by asking the kernel to collapse ordinary shared memory (MADV_COLLAPSE, Linux 6.1), which
+ * needs nobody's permission; what was got is read back from smaps. Every page is
+ * allocated before the ring is used, so that no SIGBUS comes later when memory is short.
+ *
+ * Seals. A file that a member could shrink would kill the others by SIGBUS: it is sealed
+ * against that, and a file that is not sealed is refused.
+ *
+ * Locks. The descriptor that is passed around is one open file in many processes, so its
+ * locks say nothing about one of them. Each handle therefore opens the file again, through
+ * /proc, and holds there: byte 0 while places are given, byte 1 + i while port i is its
+ * own. The kernel frees them when the last copy of that descriptor is closed, at the latest
+ * when the process is dead. A copy is made by fork; the child closes it (agent.c) or loses
+ * it by exec.
+ */
+#include "internal.h"
+
+#include <fcntl.h>
+#include <linux/memfd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+#define RINGQ_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+static int ringq_lock_byte(int fd, int cmd, short type, uint64_t byte)
+{
+	struct flock lock = {
+		.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1,
+	};
+
+	while (fcntl(fd, cmd, &lock) < 0) {
+		if (errno != EINTR)
+			return -errno;
+	}
+	return cmd == F_OFD_GETLK ? lock.l_type : 0;
+}
+
+int ringq_memfd_lock(struct ringq *ring)
+{
+	return ringq_lock_byte(ring->lock_fd, F_OFD_SETLKW, F_WRLCK, 0);
+}
+
+void ringq_memfd_unlock(struct ringq *ring)
+{
+	ringq_lock_byte(ring->lock_fd, F_OFD_SETLK, F_UNLCK, 0);
+}
+
+int ringq_memfd_hold(struct ringq *ring, uint32_t index)
+{
+	int r = ringq_lock_byte(ring->lock_fd, F_OFD_SETLK, F_WRLCK, 1 + index);
+
+	/* The page is not live, and yet locked: its owner is just leaving or starting. */
+	return r == -EAGAIN || r == -EACCES ? -EBUSY : r;
+}
+
+void ringq_memfd_drop(struct ringq *ring, uint32_t index)
+{
+	ringq_lock_byte(ring->lock_fd, F_OFD_SETLK, F_UNLCK, 1 + index);
+}
+
+bool ringq_memfd_held(const struct ringq *ring, uint32_t index)
+{
+	return ringq_lock_byte(ring->lock_fd, F_OFD_GETLK, F_WRLCK, 1 + index) != F_UNLCK;
+}
+
+static int ringq_reopen(int fd)
+{
+	char path[40];
+	int again;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	again = open(path, O_RDWR | O_CLOEXEC);
+	if (again < 0)
+		return errno == ENOENT ? -EOPNOTSUPP : -errno;
+	return again;
+}
+
+/* Opens the file again, and maps it; on failure nothing of it is left. */
+static int ringq_memfd_map(struct ringq *ring, int fd, uint64_t size, uint32_t shift)
+{
+	void *at;
+	int r;
+
+	ring->lock_fd = ringq_reopen(fd);
+	if (ring->lock_fd < 0)
+		return ring->lock_fd;
+	at = ringq_region_address(size, shift);
+	if (!at) {
+		r = -ENOMEM;
+		goto close;
+	}
+	ring->base = mmap(at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_POPULATE,
+			  ring->lock_fd, 0);
+	if (ring->base == MAP_FAILED) {
+		r = -errno;
+		munmap(at, size);
+		goto close;
+	}
+	/* A child must not write to what it does not hold a place in; a dump is long enough. */
+	madvise(ring->base, size, MADV_DONTFORK);
+	madvise(ring->base, size, MADV_DONTDUMP);
+	ring->mapped = size;
+	return 0;
+close:
+	close(ring->lock_fd);
+	ring->lock_fd = -1;
+	ring->base = NULL;
+	return r;
+}
+
+static void ringq_memfd_unmap(struct ringq *ring)
+{
+	if (ring->base)
+		munmap(ring->base, ring->mapped);
+	if (ring->lock_fd >= 0)
+		close(ring->lock_fd);
+	ring->base = NULL;
+	ring->lock_fd = -1;
+}
+
+static int ringq_memfd_alloc(struct ringq *ring, unsigned int flags, uint64_t size,
+			     uint32_t shift)
+{
+	int fd = memfd_create("ringq", MFD_CLOEXEC | MFD_ALLOW_SEALING | flags), r;
+
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, size) < 0 || fallocate(fd, 0, 0, size) < 0) {
+		r = errno == ENOSPC ? -ENOMEM : -errno;
+		goto close;
+	}
+	r = ringq_memfd_map(ring, fd, size, shift);
+	if (r < 0)
+		goto close;
+	ring->fd = fd;
+	return 0;
+close:
+	close(fd);
+	return r;
+}
+
+/* From the largest pages that the ring fills to the smallest; sets page_shift. */
+static int ringq_memfd_pages(struct ringq *ring, bool only)
+{
+	static const uint32_t shifts[] = { 30, 21 };
+	uint64_t total = ring->layout.total;
+	unsigned int i;
+	int r;
+
+	if (ring->geometry.bulk_shift == RINGQ_BULK_HUGE) {
+		for (i = 0; i < 2; i++) {
+			ring->page_shift = shifts[i];
+			if (total >> shifts[i] &&
+			    ringq_memfd_alloc(ring, MFD_HUGETLB | shifts[i] << MFD_HUGE_SHIFT,
+					      ringq_round_up(total, UINT64_C(1) << shifts[i]),
+					      shifts[i]) == 0)
+				return 0;
+		}
+		r = ringq_memfd_alloc(ring, 0, total, RINGQ_BULK_HUGE);
+		if (r < 0)
+			return r;
+		madvise(ring->base, total, MADV_COLLAPSE);
+		if (ringq_region_is_huge(ring->base, total))
+			return 0;
+		ring->page_shift = RINGQ_UNIT_PAGES;
+		return only ? -ENOMEM : 0;
+	}
+	ring->page_shift = RINGQ_UNIT_PAGES;
+	return ringq_memfd_alloc(ring, 0, total, RINGQ_UNIT_PAGES);
+}
+
+static void ringq_memfd_free(struct ringq *ring)
+{
+	if (!ring->stale) {
+		if (ring->watched)
+			ringq_agent_remove(ring);
+		ringq_memfd_unmap(ring);
+	}
+	if (ring->fd >= 0)
+		close(ring->fd);
+}
+
+static int ringq_memfd_create(struct ringq *ring, const struct ringq_plan *plan)
+{
+	int r = ringq_memfd_pages(ring, plan->flags & RINGQ_HUGE_ONLY);
+
+	if (r < 0)
+		return r;
+	ringq_region_init(ring, plan, ring->base);
+	if (fcntl(ring->fd, F_ADD_SEALS, RINGQ_SEALS) < 0)
+		return -errno;
+	return 0;
+}
+
+int ringq_memfd_join(struct ringq *ring, int fd)
+{
+	struct ringq_header h;
+	struct stat st;
+	int seals, r;
+
+	ring->fd = fd;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EBADMSG;
+	seals = fcntl(fd, F_GET_SEALS);
+	if (seals < 0 || pread(fd, &h, sizeof(h), 0) != sizeof(h))
+		return -EBADMSG;
+	r = ringq_region_adopt(ring, &h, st.st_size);
+	if (r < 0)
+		return r;
+	if (ring->geometry.unit_shift != RINGQ_UNIT_PAGES)
+		return -EBADMSG;
+	if (!(seals & F_SEAL_SHRINK))
+		return -EPERM;
+	/* st_blksize is the page size, which hugetlb insists on. */
+	return ringq_memfd_map(ring, fd, st.st_size,
+			       st.st_blksize > 1 << RINGQ_BULK_HUGE ? 30 :
+			       ring->geometry.bulk_shift);
+}
+
+int ringq_memfd_watch(struct ringq *ring)
+{
+	bool first;
+	int r;
+
+	pthread_mutex_lock(&ring->mutex);
+	first = !ring->watched;
+	ring->watched = true;
+	pthread_mutex_unlock(&ring->mutex);
+	if (!first)
+		return 0;
+	r = ringq_agent_add(ring);
+	if (r < 0)
+		ring->watched = false;
+	return r;
+}
+
+static int ringq_memfd_attach(struct ringq *ring, uint32_t role, struct ringq_port *p)
+{
+	int r = ring->stale ? -ESTALE : ringq_memfd_watch(ring);
+
+	return r < 0 ? r : ringq_places_attach(ring, role, p);
+}
+
+const struct ringq_backend ringq_memfd_backend = {
+	.create = ringq_memfd_create,
+	.attach = ringq_memfd_attach,
+	.detach = ringq_places_detach,
+	.close = ringq_places_close,
+	.sleep = ringq_futex_sleep,
+	.kick = ringq_futex_kick,
+	.idle = ringq_places_idle,
+	.free = ringq_memfd_free,
+};

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * Memory of this process alone, for rings between its threads: asked for, or handed in by
+ * the caller, in which case the handle lies at its beginning and nothing is allocated.
+ */
+#include "internal.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+static int ringq_private_create(struct ringq *ring, const struct ringq_plan *plan)
+{
+	uint64_t total = ring->layout.total;
+
+	if (plan->buffer) {
+		ring->base = plan->buffer;
+		memset(ring->base, 0, total);
+		ring->page_shift = 0;
+	} else {
+		ring->base = ringq_region_address(total, ring->geometry.bulk_shift);
+		if (!ring->base)
+			return -ENOMEM;
+		ring->mapped = total;
+		if (mprotect(ring->base, total, PROT_READ | PROT_WRITE) < 0)
+			return -ENOMEM;
+		if (ring->geometry.bulk_shift == RINGQ_BULK_HUGE)
+			madvise(ring->base, total, MADV_HUGEPAGE);
+		/* Now, with an error to return, and not at the first message. */
+		if (madvise(ring->base, total, MADV_POPULATE_WRITE) < 0)
+			return errno == EINVAL ? -EOPNOTSUPP : -ENOMEM;
+		ring->page_shift = ringq_region_is_huge(ring->base, total) ? RINGQ_BULK_HUGE :
+									     RINGQ_UNIT_PAGES;
+		if (plan->flags & RINGQ_HUGE_ONLY && ring->page_shift != RINGQ_BULK_HUGE)
+			return -ENOMEM;
+	}
+	ringq_region_init(ring, plan, ring->base);
+	return 0;
+}
+
+static void ringq_private_free(struct ringq *ring)
+{
+	if (ring->mapped && !ring->stale)
+		munmap(ring->base, ring->mapped);
+}
+
+const struct ringq_backend ringq_private_backend = {
+	.create = ringq_private_create,
+	.attach = ringq_places_attach,
+	.detach = ringq_places_detach,
+	.close = ringq_places_close,
+	.sleep = ringq_futex_sleep,
+	.kick = ringq_futex_kick,
+	.idle = ringq_places_idle,
+	.free = ringq_private_free,
+};

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * The region as a whole: its header, written by whoever creates it and believed by nobody,
+ * and the address space for it. (On the device the module writes the header.)
+ */
+#include "internal.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Fills a zeroed region, and what the handle says of it. */
+void ringq_region_init(struct ringq *ring, const struct ringq_plan *plan, void *base)
+{
+	struct ringq_header *h = base;
+	struct timespec now;
+	uint64_t flags = 0;
+	uint32_t i;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	ring->uid = geteuid();
+	ring->mode = plan->mode;
+	/* Without entropy yet (early boot) the id is all zero, which harms nobody. */
+	if (getrandom(ring->id, sizeof(ring->id), GRND_NONBLOCK) < 0)
+		memset(ring->id, 0, sizeof(ring->id));
+	strcpy(ring->name, plan->name);
+
+	h->magic = RINGQ_MAGIC;
+	h->version = RINGQ_LAYOUT_VERSION;
+	h->size = sizeof(*h);
+	h->geometry = ring->geometry;
+	h->layout = ring->layout;
+	memcpy(h->id, ring->id, sizeof(h->id));
+	h->created_ns = now.tv_sec * UINT64_C(1000000000) + now.tv_nsec;
+	h->uid = ring->uid;
+	h->pid = getpid();
+	h->mode = ring->mode;
+	h->page_shift = ring->page_shift;
+	memcpy(h->name, ring->name, sizeof(h->name));
+
+	for (i = 0; i < ring->geometry.ports; i++) {
+		ringq_page(ring, base, i)->done = ring->geometry.first;
+		ringq_page(ring, base, i)->taken = ring->geometry.first;
+	}
+	if (ring->geometry.flags & RINGQ_FENCE)
+		flags = RINGQ_FENCED;
+	*ringq_word_of(ring, base, RINGQ_PRODUCER) = flags;
+	*ringq_word_of(ring, base, RINGQ_CONSUMER) = flags;
+}
+
+int ringq_region_adopt(struct ringq *ring, const struct ringq_header *h, uint64_t size)
+{
+	struct ringq_layout layout;
+
+	if (h->magic != RINGQ_MAGIC)
+		return -EBADMSG;
+	if (h->version != RINGQ_LAYOUT_VERSION)
+		return -EPROTO;
+	memset(&layout, 0, sizeof(layout));
+	if (h->size != sizeof(*h) || ringq_layout_compute(&h->geometry, &layout) < 0 ||
+	    memcmp(&layout, &h->layout, sizeof(layout)) || layout.total > size ||
+	    strnlen(h->name, sizeof(h->name)) == sizeof(h->name))
+		return -EBADMSG;
+	ring->geometry = h->geometry;
+	ring->layout = layout;
+	ring->uid = h->uid;
+	ring->mode = h->mode;
+	ring->page_shift = h->page_shift;
+	memcpy(ring->id, h->id, sizeof(ring->id));
+	memcpy(ring->name, h->name, sizeof(ring->name));
+	return 0;
+}
+
+void *ringq_region_address(uint64_t size, uint32_t shift)
+{
+	uint64_t align = UINT64_C(1) << shift, lead;
+	unsigned char *p;
+
+	p = mmap(NULL, size + align, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED)
+		return NULL;
+	lead = ringq_round_up((uintptr_t)p, align) - (uintptr_t)p;
+	if (lead)
+		munmap(p, lead);
+	if (lead < align)
+		munmap(p + lead + size, align - lead);
+	return p + lead;
+}
+
+/* Is the whole mapping in huge pages? What the kernel says of it. */
+bool ringq_region_is_huge(const void *base, uint64_t size)
+{
+	unsigned long start, end, kib, huge = 0;
+	bool inside = false;
+	char line[256];
+	FILE *f = fopen("/proc/self/smaps", "re");
+
+	if (!f)
+		return false;
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+			inside = start >= (uintptr_t)base && end <= (uintptr_t)base + size;
+		else if (inside && (sscanf(line, "ShmemPmdMapped: %lu kB", &kib) == 1 ||
+				    sscanf(line, "AnonHugePages: %lu kB", &kib) == 1))
+			huge += kib;
+	}
+	fclose(f);
+	return huge * 1024 >= size;
+}

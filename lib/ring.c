@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * Options, and the ways to a ring: create, join, open (join or create), by descriptor.
+ *
+ * One name must lead to one ring, also where some processes can open the device and
+ * others, or earlier ones, could not. So whoever goes by name holds the bare name (names.c)
+ * meanwhile, looks for members of a memfd ring first, then asks the module, and only then
+ * makes something new.
+ */
+#include "internal.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define RINGQ_CAPACITY		65536
+#define RINGQ_CAPACITY_BYTES	(64u << 20)
+#define RINGQ_CAPACITY_MIN	64
+#define RINGQ_HUGE_FROM		(1u << 20)	/* smaller rings would waste most of a huge page */
+#define RINGQ_PAGE_FLAGS	(RINGQ_HUGE | RINGQ_HUGE_ONLY | RINGQ_SMALL)
+#define RINGQ_OPTS_FLAGS	(RINGQ_GEOMETRY_FLAGS | RINGQ_PAGE_FLAGS | RINGQ_ANY_OWNER)
+
+/* Takes what the caller's version of a struct has; what we do not know must be zero. */
+static int ringq_copy_opts(struct ringq_opts *to, const struct ringq_opts *from)
+{
+	const unsigned char *bytes = (const unsigned char *)from;
+	size_t i;
+
+	memset(to, 0, sizeof(*to));
+	if (!from)
+		return 0;
+	if (from->size < offsetof(struct ringq_opts, buffer_size) + sizeof(from->buffer_size))
+		return -EINVAL;
+	for (i = sizeof(*to); i < from->size; i++) {
+		if (bytes[i])
+			return -E2BIG;
+	}
+	memcpy(to, from, sizeof(*to));
+	if (to->memory > RINGQ_PRIVATE || to->flags & ~RINGQ_OPTS_FLAGS || to->mode & ~0777u)
+		return -EINVAL;
+	if (to->flags & RINGQ_PAGE_FLAGS & ((to->flags & RINGQ_PAGE_FLAGS) - 1))
+		return -EINVAL;
+	if (to->discipline && to->discipline != RINGQ_SPSC)
+		return -EOPNOTSUPP;
+	if (to->name && (!ringq_name_valid(to->name) || to->memory == RINGQ_PRIVATE))
+		return -EINVAL;
+	if (!to->buffer != !to->buffer_size || (to->buffer && to->memory != RINGQ_PRIVATE))
+		return -EINVAL;
+	return 0;
+}
+
+/* Rounds the capacity up to what the layout can hold; 0 if it is out of reach. */
+static uint64_t ringq_round_capacity(uint64_t capacity, uint64_t per_slot)
+{
+	uint64_t n = per_slot;
+
+	while (n && n < capacity)
+		n <<= 1;
+	return n;
+}
+
+static int ringq_make_plan(struct ringq_plan *plan, const struct ringq_opts *o, uint32_t memory)
+{
+	struct ringq_geometry *g = &plan->geometry;
+	uint64_t capacity = o->capacity, per_slot = 1;
+	int r;
+
+	memset(plan, 0, sizeof(*plan));
+	if (!o->elem_size)
+		return -EINVAL;
+	if (o->elem_size > RINGQ_ELEM_MAX)
+		return -EFBIG;
+	plan->name = o->name ? o->name : "";
+	plan->flags = o->flags;
+	plan->mode = o->mode ? o->mode : 0600;
+	plan->buffer = o->buffer;
+	plan->buffer_size = o->buffer_size;
+
+	g->discipline = RINGQ_SPSC;
+	g->elem_size = o->elem_size;
+	g->ports = 2;
+	g->first = o->first;
+	g->flags = o->flags & RINGQ_GEOMETRY_FLAGS;
+	/* Who cannot interrupt others makes rings that need no interruption. */
+	if (memory != RINGQ_DEVICE && ringq_barrier_available(memory) < 0)
+		g->flags |= RINGQ_FENCE;
+	g->shape = o->elem_size <= RINGQ_LINE_ROOM ? RINGQ_SHAPE_LINE : RINGQ_SHAPE_APART;
+	if (g->shape == RINGQ_SHAPE_LINE)
+		per_slot = ringq_per_line(g->elem_size);
+	if (!capacity) {
+		capacity = RINGQ_CAPACITY_BYTES / o->elem_size;
+		if (capacity < RINGQ_CAPACITY_MIN)
+			capacity = RINGQ_CAPACITY_MIN;
+		if (capacity > RINGQ_CAPACITY)
+			capacity = RINGQ_CAPACITY;
+	}
+	g->capacity = ringq_round_capacity(capacity, per_slot);
+	if (!g->capacity)
+		return -EFBIG;
+
+	g->unit_shift = o->buffer ? RINGQ_UNIT_LINES : RINGQ_UNIT_PAGES;
+	g->bulk_shift = g->unit_shift;
+	r = ringq_layout_compute(g, &plan->layout);
+	if (r < 0)
+		return r;
+	if (o->buffer && o->flags & RINGQ_HUGE_ONLY)
+		return -EINVAL;
+	if (o->buffer || o->flags & RINGQ_SMALL ||
+	    (!(o->flags & RINGQ_PAGE_FLAGS) && plan->layout.total < RINGQ_HUGE_FROM))
+		return 0;
+	g->bulk_shift = RINGQ_BULK_HUGE;
+	return ringq_layout_compute(g, &plan->layout);
+}
+
+/* A handle handed in memory lies before the region, both at multiples of a line pair. */
+static uint64_t ringq_handle_size(void)
+{
+	return ringq_round_up(sizeof(struct ringq), RINGQ_LINE_PAIR);
+}
+
+static const struct ringq_backend *ringq_backend_of(uint32_t memory)
+{
+	switch (memory) {
+	case RINGQ_DEVICE:
+		return &ringq_device_backend;
+	case RINGQ_MEMFD:
+		return &ringq_memfd_backend;
+	default:
+		return &ringq_private_backend;
+	}
+}
+
+static void ringq_init(struct ringq *ring, uint32_t memory)
+{
+	memset(ring, 0, sizeof(*ring));
+	ring->memory = memory;
+	ring->backend = ringq_backend_of(memory);
+	ring->fd = -1;
+	ring->lock_fd = -1;
+	ring->listen_fd = -1;
+	pthread_mutex_init(&ring->mutex, NULL);
+}
+
+static struct ringq *ringq_new(uint32_t memory)
+{
+	struct ringq *ring = malloc(sizeof(*ring));
+
+	if (ring)
+		ringq_init(ring, memory);
+	return ring;
+}
+
+RINGQ_PUBLIC void ringq_leave(struct ringq *ring)
+{
+	bool ours;
+
+	if (!ring)
+		return;
+	ours = !ring->buffer;
+	ring->backend->free(ring);
+	pthread_mutex_destroy(&ring->mutex);
+	if (ours)
+		free(ring);
+}
+
+/* Ends a way to a ring: hands the ring out, or undoes it. */
+static int ringq_finish(struct ringq *ring, int r, const struct ringq_opts *o, struct ringq **out)
+{
+	if (r == 0 && !ring->created && o->elem_size && o->elem_size != ring->geometry.elem_size)
+		r = -EPROTOTYPE;
+	if (r == 0 && o->discipline && o->discipline != ring->geometry.discipline)
+		r = -EPROTOTYPE;
+	if (r == 0 && !ring->created && o->name && !(o->flags & RINGQ_ANY_OWNER) &&
+	    ring->uid != 0 && ring->uid != geteuid())
+		r = -EACCES;
+	/* The name is served from now on. */
+	if (r == 0 && ring->memory == RINGQ_MEMFD && ring->name[0])
+		r = ringq_memfd_watch(ring);
+	if (r == 0)
+		*out = ring;
+	else
+		ringq_leave(ring);
+	return r;
+}
+
+static int ringq_make(const struct ringq_opts *o, uint32_t memory, struct ringq **out)
+{
+	struct ringq_plan plan;
+	struct ringq *ring;
+	int r = ringq_make_plan(&plan, o, memory);
+
+	if (r < 0)
+		return r;
+	if (o->buffer) {
+		uint64_t at = ringq_round_up((uintptr_t)o->buffer, RINGQ_LINE_PAIR);
+		uint64_t lead = at - (uintptr_t)o->buffer + ringq_handle_size();
+
+		if (o->buffer_size < lead || o->buffer_size - lead < plan.layout.total)
+			return -ENOBUFS;
+		ring = (struct ringq *)at;
+		ringq_init(ring, memory);
+		ring->buffer = o->buffer;
+		plan.buffer = (unsigned char *)ring + ringq_handle_size();
+	} else {
+		ring = ringq_new(memory);
+		if (!ring)
+			return -ENOMEM;
+	}
+	ring->created = 1;
+	ring->geometry = plan.geometry;
+	ring->layout = plan.layout;
+	return ringq_finish(ring, ring->backend->create(ring, &plan), o, out);
+}
+
+static int ringq_join_memfd(const struct ringq_opts *o, struct ringq **out)
+{
+	int fd = ringq_name_find(o->name, o->flags & RINGQ_ANY_OWNER);
+	struct ringq *ring;
+
+	if (fd < 0)
+		return fd;
+	ring = ringq_new(RINGQ_MEMFD);
+	if (!ring) {
+		close(fd);
+		return -ENOMEM;
+	}
+	return ringq_finish(ring, ringq_memfd_join(ring, fd), o, out);
+}
+
+static int ringq_join_device(const struct ringq_opts *o, const char *name, int handle,
+			     struct ringq **out)
+{
+	struct ringq *ring = ringq_new(RINGQ_DEVICE);
+
+	if (!ring)
+		return -ENOMEM;
+	return ringq_finish(ring, ringq_device_join(ring, name, handle), o, out);
+}
+
+/* May the device be used for this? With RINGQ_AUTO only if it is there. */
+static bool ringq_try_device(const struct ringq_opts *o)
+{
+	int fd;
+
+	if (o->memory != RINGQ_AUTO)
+		return o->memory == RINGQ_DEVICE;
+	fd = ringq_device_open(NULL);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+/* Joins, creates, or both, with the bare name held. */
+static int ringq_by_name(const struct ringq_opts *o, bool join, bool create, struct ringq **out)
+{
+	bool device = ringq_try_device(o);
+	int r = -ENOENT;
+
+	if (o->memory != RINGQ_DEVICE)
+		r = ringq_join_memfd(o, out);
+	if (r == -ENOENT && device)
+		r = ringq_join_device(o, o->name, -1, out);
+	if (r == 0 && !join) {
+		ringq_leave(*out);
+		*out = NULL;
+		return -EEXIST;
+	}
+	if (!join && (r == -EACCES || r == -EPROTOTYPE))
+		return -EEXIST;
+	if (r == -ENOENT && create)
+		r = ringq_make(o, device ? RINGQ_DEVICE : RINGQ_MEMFD, out);
+	return r;
+}
+
+static int ringq_named(const struct ringq_opts *o, bool join, bool create, struct ringq **out)
+{
+	int lock = ringq_name_lock(o->name), r;
+
+	if (lock < 0)
+		return lock;
+	r = ringq_by_name(o, join, create, out);
+	close(lock);
+	return r;
+}
+
+RINGQ_PUBLIC int ringq_create(const struct ringq_opts *opts, struct ringq **ring)
+{
+	struct ringq_opts o;
+	int r = opts && ring ? ringq_copy_opts(&o, opts) : -EINVAL;
+
+	if (r < 0)
+		return r;
+	*ring = NULL;
+	if (o.name)
+		return ringq_named(&o, false, true, ring);
+	if (o.memory == RINGQ_AUTO)
+		o.memory = ringq_try_device(&o) ? RINGQ_DEVICE : RINGQ_MEMFD;
+	return ringq_make(&o, o.memory, ring);
+}
+
+static int ringq_join_or_open(const struct ringq_opts *opts, bool create, struct ringq **ring)
+{
+	struct ringq_opts o;
+	int r = opts && ring ? ringq_copy_opts(&o, opts) : -EINVAL;
+
+	if (r < 0)
+		return r;
+	if (!o.name)
+		return -EINVAL;
+	*ring = NULL;
+	return ringq_named(&o, true, create, ring);
+}
+
+RINGQ_PUBLIC int ringq_join(const struct ringq_opts *opts, struct ringq **ring)
+{
+	return ringq_join_or_open(opts, false, ring);
+}
+
+RINGQ_PUBLIC int ringq_open(const struct ringq_opts *opts, struct ringq **ring)
+{
+	return ringq_join_or_open(opts, true, ring);
+}
+
+RINGQ_PUBLIC int ringq_join_fd(int fd, const struct ringq_opts *opts, struct ringq **out)
+{
+	struct ringq_opts o;
+	struct ringq *ring;
+	int r = out ? ringq_copy_opts(&o, opts) : -EINVAL, copy;
+
+	if (r < 0)
+		return r;
+	*out = NULL;
+	/* A handle of the module says so; anything else is a memfd or nothing. */
+	if (ringq_device_is(fd))
+		return ringq_join_device(&o, NULL, fd, out);
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (copy < 0)
+		return -errno;
+	ring = ringq_new(RINGQ_MEMFD);
+	if (!ring) {
+		close(copy);
+		return -ENOMEM;
+	}
+	return ringq_finish(ring, ringq_memfd_join(ring, copy), &o, out);
+}
+
+RINGQ_PUBLIC int ringq_fd(const struct ringq *ring)
+{
+	return ring->fd >= 0 ? ring->fd : -EOPNOTSUPP;
+}
+
+RINGQ_PUBLIC int64_t ringq_buffer_size(const struct ringq_opts *opts)
+{
+	static unsigned char somewhere;
+	struct ringq_opts o;
+	struct ringq_plan plan;
+	int r = opts ? ringq_copy_opts(&o, opts) : -EINVAL;
+
+	if (r < 0)
+		return r;
+	o.buffer = &somewhere;
+	r = ringq_make_plan(&plan, &o, RINGQ_PRIVATE);
+	if (r < 0)
+		return r;
+	return plan.layout.total + ringq_handle_size() + RINGQ_LINE_PAIR - 1;
+}
+
+RINGQ_PUBLIC int ringq_check(const struct ringq *ring, enum ringq_discipline discipline,
+			     size_t elem_size)
+{
+	return ring->geometry.discipline == (uint32_t)discipline &&
+	       ring->geometry.elem_size == elem_size ? 0 : -EPROTOTYPE;
+}
+
+RINGQ_PUBLIC int ringq_get_info(const struct ringq *ring, struct ringq_info *info)
+{
+	struct ringq_info all = {
+		.memory = ring->memory,
+		.discipline = ring->geometry.discipline,
+		.elem_size = ring->geometry.elem_size,
+		.capacity = ring->geometry.capacity,
+		.flags = ring->geometry.flags,
+		.created = ring->created,
+		.page_shift = ring->page_shift,
+		.uid = ring->uid,
+		.mode = ring->mode,
+		.total = ring->layout.total,
+		.header = ring->layout.bulk,
+	};
+
+	if (info->size < sizeof(all))
+		return -EINVAL;
+	all.size = info->size;
+	memcpy(all.id, ring->id, sizeof(all.id));
+	memcpy(all.name, ring->name, sizeof(all.name));
+	memcpy(info, &all, sizeof(all));
+	return 0;
+}

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * Sleeping and waking: the half of ringq/wait.h that is not on the fast path. Spinning
+ * comes first in every memory. Sleeping on the device is the module's (kmod/wait.c); here
+ * is what takes its place on memfd and private memory.
+ *
+ * Every port has a futex word, wake, in its page, and the attention word that the other
+ * side reads has 56 bits, each for a group of ports (port i is in group i % 56).
+ *
+ *   S1a  wake = ASLEEP (seq_cst)           K1  word & group: look at the ports of the group
+ *   S1b  word |= group (seq_cst)           K2  CAS wake: ASLEEP -> KICKED; who wins...
+ *   S2   heavy barrier                     K3  ...calls futex(FUTEX_WAKE)
+ *   S3   ringq_ready() or an end? then S5  K4  settle the group
+ *   S4   futex(FUTEX_WAIT, ASLEEP)
+ *   S5   wake = AWAKE; settle the group
+ *
+ * Settling clears the group's bit and sets it again if any port of the group is ASLEEP
+ * after that: a port that arms meanwhile either is seen by this look (its S1a came before),
+ * or sets the bit itself afterwards (its S1b comes later). So a bit may be set with nobody
+ * asleep, at the price of a vain look, but is never clear for long with somebody asleep;
+ * only a settler that dies between the two leaves it so, and then the agents, which see
+ * the death, wake everybody.
+ *
+ * The look of S3 includes the ring's epoch: a port that has attached meanwhile must be
+ * watched by the agent before anybody relies on being told of its death.
+ *
+ * At most one system call wakes a sleeper: K2 has one winner. A port that is KICKED and
+ * not yet running does not take a second kick.
+ *
+ * Memory without the module is writable by all members, who trust each other not to
+ * scribble; wild values here cost lost or vain wake-ups, never an access out of bounds.
+ */
+#include "internal.h"
+
+#include <linux/futex.h>
+#include <linux/membarrier.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/*
+ * How long to spin before sleeping: looks, each with a pause between. A hand-over between
+ * sleepers costs tens of microseconds, so about as much spinning is not wasted; on one CPU
+ * it is, because the other side cannot run meanwhile.
+ */
+#define RINGQ_SPINS	1000
+
+static int ringq_spins;
+static int ringq_barrier_error[2] = { -ENOSYS, -ENOSYS };	/* shared, private */
+
+static int ringq_membarrier(int cmd)
+{
+	return syscall(SYS_membarrier, cmd, 0, 0) < 0 ? -errno : 0;
+}
+
+/*
+ * Registering takes tens of milliseconds once a process has several threads, and must have
+ * happened before the first message: so it is done when the library is loaded. It survives
+ * fork; exec loads the library again.
+ */
+__attribute__((constructor)) static void ringq_wait_init(void)
+{
+	cpu_set_t cpus;
+
+	ringq_barrier_error[0] = ringq_membarrier(MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED);
+	ringq_barrier_error[1] = ringq_membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
+	ringq_spins = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) == 1 ?
+			      0 : RINGQ_SPINS;
+}
+
+int ringq_barrier_available(uint32_t memory)
+{
+	return ringq_barrier_error[memory == RINGQ_PRIVATE];
+}
+
+/* S2: all CPUs that run a member pass a full barrier, and so does this one. */
+static void ringq_heavy_barrier(const struct ringq *ring)
+{
+	atomic_thread_fence(memory_order_seq_cst);
+	if (!(ring->geometry.flags & RINGQ_FENCE))
+		ringq_membarrier(ring->memory == RINGQ_PRIVATE ?
+					 MEMBARRIER_CMD_PRIVATE_EXPEDITED :
+					 MEMBARRIER_CMD_GLOBAL_EXPEDITED);
+}
+
+int64_t ringq_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec;
+}
+
+/*
+ * Are there need messages (consumer), is there room for need (producer)? Exact, and right
+ * for garbage too: it then says yes, and who comes to fetch finds the corruption.
+ */
+bool ringq_ready(const struct ringq_port *p, uint64_t need)
+{
+	const struct ringq *ring = p->ring;
+	uint64_t pos = p->pos + need - 1;
+
+	if (p->role == RINGQ_PRODUCER) {
+		uint64_t used = p->pos - ringq_load_acquire(p->peer_done);
+
+		return used > p->capacity || p->capacity - used >= need;
+	}
+	return (int64_t)(ringq_load_acquire((const __u64 *)
+			 (p->base + ringq_look_at(&ring->geometry, &ring->layout, pos))) -
+			 RINGQ_STAMP(pos, RINGQ_FULL)) >= 0;
+}
+
+static bool ringq_done_waiting(const struct ringq_port *p, uint64_t need, uint64_t ends)
+{
+	return ringq_load_acquire(p->attention) & ends || ringq_ready(p, need);
+}
+
+/* 0 when it is worth looking again, else -EAGAIN, -ETIMEDOUT, -EINTR. */
+int ringq_wait(struct ringq_port *p, uint64_t need, uint64_t ends, int64_t timeout)
+{
+	const struct ringq_backend *backend = p->ring->backend;
+	int i, r;
+
+	if (!timeout) {
+		backend->idle(p);
+		return -EAGAIN;
+	}
+	for (i = 0; i < ringq_spins; i++) {
+		if (ringq_done_waiting(p, need, ends))
+			return 0;
+		ringq_pause();
+	}
+	backend->idle(p);
+	r = backend->sleep(p, need, ends, timeout);
+	/* What came in the last moment counts. */
+	return r < 0 && ringq_done_waiting(p, need, ends) ? 0 : r;
+}
+
+RINGQ_PUBLIC void ringq_attend(struct ringq_port *p, uint64_t count)
+{
+	uint64_t word = ringq_attention(p);
+
+	if (word & RINGQ_FENCED) {
+		atomic_thread_fence(memory_order_seq_cst);
+		word = ringq_load_relaxed(ringq_word_of(p->ring, p->base, p->role));
+	}
+	if (word & RINGQ_ARMED)
+		p->ring->backend->kick(p, count);
+}
+
+static long ringq_futex(const struct ringq *ring, __u32 *word, int op, uint32_t value,
+			const struct timespec *timeout)
+{
+	if (ring->memory == RINGQ_PRIVATE)
+		op |= FUTEX_PRIVATE_FLAG;
+	return syscall(SYS_futex, word, op, value, timeout, NULL, 0);
+}
+
+static __u32 *ringq_wake_word(const struct ringq *ring, uint32_t index)
+{
+	return &ringq_page(ring, ring->base, index)->wake;
+}
+
+/* Kicks up to count sleeping ports of a role in one group; returns how many. */
+static uint64_t ringq_kick_group(const struct ringq *ring, uint32_t role, uint32_t group,
+				 uint64_t count)
+{
+	uint64_t kicked = 0;
+	uint32_t i;
+
+	for (i = group; i < ring->geometry.ports && kicked < count; i += RINGQ_GROUPS) {
+		__u32 *wake = ringq_wake_word(ring, i);
+		uint32_t asleep = RINGQ_ASLEEP;
+
+		if (ringq_load_relaxed(&ringq_page(ring, ring->base, i)->role) != role)
+			continue;
+		if (__atomic_compare_exchange_n(wake, &asleep, RINGQ_KICKED, false,
+						__ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {	/* K2 */
+			ringq_futex(ring, wake, FUTEX_WAKE, 1, NULL);			/* K3 */
+			kicked++;
+		}
+	}
+	return kicked;
+}
+
+/* Makes a group's bit, in the word that tells of sleepers of this role, what it should be. */
+static void ringq_settle(const struct ringq *ring, uint32_t role, uint32_t group)
+{
+	__u64 *word = ringq_word_of(ring, ring->base, ringq_other_role(role));
+	uint64_t bit = UINT64_C(1) << group;
+	uint32_t i;
+
+	__atomic_fetch_and(word, ~bit, __ATOMIC_SEQ_CST);
+	for (i = group; i < ring->geometry.ports; i += RINGQ_GROUPS) {
+		if (ringq_load_relaxed(&ringq_page(ring, ring->base, i)->role) == role &&
+		    __atomic_load_n(ringq_wake_word(ring, i), __ATOMIC_SEQ_CST) == RINGQ_ASLEEP) {
+			__atomic_fetch_or(word, bit, __ATOMIC_SEQ_CST);
+			return;
+		}
+	}
+}
+
+void ringq_futex_kick(struct ringq_port *p, uint64_t count)
+{
+	const struct ringq *ring = p->ring;
+	uint64_t groups = ringq_load_relaxed(ringq_word_of(ring, ring->base, p->role)) &
+			  RINGQ_ARMED;
+
+	while (groups && count) {
+		uint32_t group = __builtin_ctzll(groups);
+
+		groups &= groups - 1;
+		count -= ringq_kick_group(ring, ringq_other_role(p->role), group, count);
+		ringq_settle(ring, ringq_other_role(p->role), group);			/* K4 */
+	}
+}
+
+/* After a death, a close, an attach: everybody looks again. */
+void ringq_futex_wake_all(struct ringq *ring)
+{
+	uint32_t role, group;
+
+	for (role = RINGQ_PRODUCER; role <= RINGQ_CONSUMER; role++) {
+		for (group = 0; group < RINGQ_GROUPS && group < ring->geometry.ports; group++) {
+			ringq_kick_group(ring, role, group, UINT64_MAX);
+			ringq_settle(ring, role, group);
+		}
+	}
+}
+
+int ringq_futex_sleep(struct ringq_port *p, uint64_t need, uint64_t ends, int64_t timeout)
+{
+	const struct ringq *ring = p->ring;
+	__u64 *word = ringq_word_of(ring, ring->base, ringq_other_role(p->role));
+	uint32_t group = p->index % RINGQ_GROUPS;
+	__u32 *wake = &p->page->wake;
+	struct timespec ts = { timeout / 1000000000, timeout % 1000000000 };
+	int r = 0;
+
+	__atomic_store_n(wake, RINGQ_ASLEEP, __ATOMIC_SEQ_CST);				/* S1a */
+	__atomic_fetch_or(word, UINT64_C(1) << group, __ATOMIC_SEQ_CST);		/* S1b */
+	ringq_heavy_barrier(ring);							/* S2 */
+	if (!ringq_done_waiting(p, need, ends) && !ringq_places_changed(ring) &&		/* S3 */
+	    ringq_futex(ring, wake, FUTEX_WAIT, RINGQ_ASLEEP, timeout < 0 ? NULL : &ts) < 0 &&
+	    errno != EAGAIN)								/* S4 */
+		r = -errno;
+	__atomic_store_n(wake, RINGQ_AWAKE, __ATOMIC_SEQ_CST);				/* S5 */
+	ringq_settle(ring, p->role, group);
+	return r;
+}
