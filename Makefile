@@ -1,55 +1,120 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 #
 # make              the library and the program, under build/
-# make run          a real file through a ring, with and without a kill (installs what is missing)
-# make run-vm       the same through /dev/ringq, in a guest of KERNEL=6.12
-# make check        all the tests, guests included (installs what is missing)
-# make modules      the kernel module, against KDIR=/lib/modules/.../build
-# make install      DESTDIR= PREFIX=/usr/local
+# make run          a real file through a ring, with and without kills [FILE=...]
+# make run-vm       the same through /dev/ringq, in a guest [KERNEL=6.12]
+# make check        all the tests, guests included
+# make modules      the kernel module, for the kernel of KDIR=/lib/modules/.../build
+# make install      [DESTDIR=] [PREFIX=/usr/local]
+# make compile_commands.json    for editors
 # make clean
 #
-# BUILD=build/x SANITIZE=address,undefined builds a second tree with sanitizers.
+# run, run-vm and check install the Debian packages that are missing, and say so.
+# BUILD=build/asan SANITIZE=address,undefined makes a second tree, with sanitizers.
 
 BUILD ?= build
 PREFIX ?= /usr/local
 KERNEL ?= 6.12
 KDIR ?= /lib/modules/$(shell uname -r)/build
-MODDIR ?= $(BUILD)/kmod
 CFLAGS ?= -O2 -g
 VERSION := 0.1
 
 CPPFLAGS += -D_GNU_SOURCE -Iinclude -Iinclude/uapi
 WARN := -std=gnu11 -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes
-COMPILE = $(CC) $(CPPFLAGS) $(CFLAGS) $(WARN) $(if $(SANITIZE),-fsanitize=$(SANITIZE) \
-	-fno-sanitize-recover=all -fno-omit-frame-pointer) -MMD -MP
-LINK = $(CC) $(CFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(LDFLAGS)
+SAN := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+COMPILE = $(CC) $(CPPFLAGS) $(CFLAGS) $(WARN) $(SAN) -MMD -MP
+LINK = $(CC) $(CFLAGS) $(SAN) $(LDFLAGS)
 
-LIB_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard lib/*.c))
-TOOL_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/*.c))
-UNIT_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/unit/*.c))
-CONF_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/conformance/*.c))
+objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)/*.c))
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/*.c))
 
-all: $(BUILD)/libringq.a $(BUILD)/libringq.so $(BUILD)/ringq $(BUILD)/libringq.pc
+all: lib program
+
+lib: $(BUILD)/libringq.a $(BUILD)/libringq.so $(BUILD)/libringq.pc
+program: $(BUILD)/ringq
+tests: $(UNIT_TESTS) $(BUILD)/conformance
+kselftest: $(BUILD)/kselftest/ringq
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(COMPILE) -c -o $@ $<
 
-$(BUILD)/lib/%.o: CFLAGS += -fPIC -fvisibility=hidden
+$(BUILD)/lib/%.o: CFLAGS += -fPIC -fvisibility=hidden -pthread
 
-$(BUILD)/libringq.a: $(LIB_OBJS)
+$(BUILD)/libringq.a: $(call objects,lib)
 	rm -f $@
 	$(AR) rcs $@ $^
 
-$(BUILD)/libringq.so.0: $(LIB_OBJS) lib/libringq.map
-	$(LINK) -shared -Wl,-soname,libringq.so.0 -Wl,--version-script=lib/libringq.map \
-		-Wl,-z,defs -o $@ $(LIB_OBJS)
+$(BUILD)/libringq.so.0: $(call objects,lib) lib/libringq.map
+	$(LINK) -shared -pthread -Wl,-soname,$(@F) -Wl,--version-script=lib/libringq.map \
+		$(if $(SANITIZE),,-Wl,-z,defs) -o $@ $(filter %.o,$^)
 
 $(BUILD)/libringq.so: $(BUILD)/libringq.so.0
-	ln -sf libringq.so.0 $@
+	ln -sf $(<F) $@
+
+$(BUILD)/libringq.pc: lib/libringq.pc.in Makefile
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' $< > $@
+
+$(BUILD)/ringq: $(call objects,tools) $(BUILD)/libringq.a
+	$(LINK) -pthread -o $@ $^ $(TOOL_LIBS)
+
+$(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libringq.a
+	@mkdir -p $(@D)
+	$(LINK) -pthread -o $@ $^ -lcmocka
+
+$(BUILD)/conformance: $(call objects,tests/conformance) $(BUILD)/libringq.a
+	$(LINK) -pthread -o $@ $^
+
+# The kernel's own build writes beside its sources: it gets links to ours.
+KRELEASE = $(shell cat $(KDIR)/include/config/kernel.release 2>/dev/null)
+KBUILD_DIR = $(abspath $(BUILD))/kmod/$(KRELEASE)
+modules:
+	@test -n "$(KRELEASE)" || { echo "make modules: no kernel headers in $(KDIR)" \
+		"(install linux-headers, or set KDIR)" >&2; exit 1; }
+	mkdir -p $(KBUILD_DIR)
+	ln -sfn $(CURDIR)/include $(KBUILD_DIR)/include
+	ln -sf $(CURDIR)/Kbuild $(KBUILD_DIR)/Kbuild
+	mkdir -p $(KBUILD_DIR)/kmod
+	ln -sf $(CURDIR)/kmod/* $(KBUILD_DIR)/kmod/
+	$(MAKE) -C $(KDIR) M=$(KBUILD_DIR) $(KFLAGS) modules
+
+run:
+	@tests/setup build
+	@$(MAKE) --no-print-directory -s all
+	@tools/run.sh $(FILE)
+
+run-vm:
+	@tests/setup build vm
+	@$(MAKE) --no-print-directory -s all
+	@tests/vm/job $(KERNEL) $(FILE)
+
+check:
+	@tests/setup build check vm
+	@tests/check
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig \
+		$(DESTDIR)$(PREFIX)/include/ringq $(DESTDIR)$(PREFIX)/include/linux \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	install $(BUILD)/ringq $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 $(BUILD)/libringq.a $(BUILD)/libringq.so.0 $(DESTDIR)$(PREFIX)/lib/
+	ln -sf libringq.so.0 $(DESTDIR)$(PREFIX)/lib/libringq.so
+	install -m 644 $(BUILD)/libringq.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
+	install -m 644 include/ringq.h $(DESTDIR)$(PREFIX)/include/
+	install -m 644 include/ringq/*.h $(DESTDIR)$(PREFIX)/include/ringq/
+	install -m 644 include/uapi/linux/ringq.h $(DESTDIR)$(PREFIX)/include/linux/
+	install -m 644 tools/completion.bash \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/ringq
+
+compile_commands.json: Makefile
+	@sep='['; for f in lib/*.c tools/*.c tests/unit/*.c tests/conformance/*.c; do \
+		printf '%s\n{"directory":"%s","file":"%s","command":"cc %s -c %s"}' \
+			"$$sep" "$(CURDIR)" $$f "$(CPPFLAGS) $(CFLAGS) $(WARN)" $$f; \
+		sep=','; \
+	done > $@; printf '\n]\n' >> $@
 
 clean:
-	rm -rf $(BUILD)
+	rm -rf $(BUILD) compile_commands.json
 
--include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
-.PHONY: all clean
+-include $(shell find $(BUILD)/lib $(BUILD)/tools $(BUILD)/tests -name '*.d' 2>/dev/null)
+.PHONY: all lib program tests kselftest modules run run-vm check install clean

@@ -31,8 +31,13 @@
  *
  * Threads. A ring may be used by all threads at once. A port is used by one thread at a
  * time, a typed one (RINGQ_TYPED) likewise. Nothing is async-signal-safe but the try forms
- * of send and recv on a port that the interrupted code does not use. Ports are not
- * inherited over fork: in the child their memory is not there, and it attaches its own.
+ * of send and recv on a port that the interrupted code does not use.
+ *
+ * Processes. A handle and its ports belong to the process that got them. In a forked child
+ * they are stale: their memory is not there, attach returns -ESTALE, detach and leave do
+ * nothing but forget. The child joins by name, or by ringq_join_fd(ringq_fd(ring)), which
+ * works in it. A process that exits, or calls exec, without ringq_detach() has died as far
+ * as its peers can tell.
  *
  * Memory ordering. Whatever the sender did before a send, or a commit, happens before what
  * the receiver does after the recv, or the peek, that returns that message.
@@ -97,7 +102,7 @@ enum ringq_memory {
  * @buffer: RINGQ_PRIVATE: memory to use, at any address, instead of asking for some;
  *	ringq_buffer_size() says how much is needed. It stays the caller's and must live as
  *	long as the ring. Nothing else is allocated then.
- * @buffer_size: its bytes.
+ * @buffer_size: its bytes. Fewer than needed: -ENOBUFS.
  */
 struct ringq_opts {
 	size_t size;
@@ -119,7 +124,8 @@ struct ringq_opts {
  * @memory: enum ringq_memory, never RINGQ_AUTO.
  * @discipline, @elem_size, @capacity, @flags: as granted.
  * @created: 1 if this call made the ring, 0 if it joined.
- * @page_shift: log2 of the smallest page that held data when the ring was made: 12, 21, 30.
+ * @page_shift: log2 of the smallest page that held data when the ring was made: 12, 21 or
+ *	30; 0 in memory that was handed in.
  * @total: bytes of the whole ring. @header: bytes of it that hold no messages.
  * @uid: of the creator. @mode: its permission bits.
  * @id: random identity. @name: empty if it has none.
@@ -150,7 +156,8 @@ struct ringq_info {
  * Returns 0, or: -EINVAL a bad option; -E2BIG options from the future; -EFBIG more than
  * 2^40 bytes; -EEXIST the name is taken; -ENOMEM, -EMFILE, -ENFILE; -EDQUOT the module's
  * limit; -ENODEV RINGQ_DEVICE and no module; -EACCES no permission to open it; -EPROTO the
- * module speaks another version; -ETIMEDOUT the name was busy for seconds.
+ * module speaks another version; -ETIMEDOUT the name was busy for seconds, or the members
+ * of the ring do not answer (they are stopped); -EOPNOTSUPP (memfd) /proc is not mounted.
  */
 int ringq_create(const struct ringq_opts *opts, struct ringq **ring);
 
@@ -230,8 +237,8 @@ int64_t ringq_buffer_size(const struct ringq_opts *opts);
  * Returns 0, or: -EBUSY the place is taken; -EPIPE this side of the ring has ended, or the
  * ring is closed and takes no producer; -EACCES the handle does not give this role;
  * -EBADMSG what the predecessor left makes no sense; -EOPNOTSUPP (memfd) /proc is not
- * mounted, or membarrier(2) is filtered and the ring is not RINGQ_FENCE; -ENOMEM, -EMFILE,
- * -EAGAIN (no thread for the agent).
+ * mounted, or membarrier(2) is filtered and the ring is not RINGQ_FENCE; -ESTALE the handle
+ * is the parent process's; -ENOMEM, -EMFILE, -EAGAIN (no thread for the agent).
  */
 int ringq_attach(struct ringq *ring, enum ringq_role role, struct ringq_port *port);
 

@@ -24,6 +24,7 @@
 #include <ringq.h>
 #include <stdbool.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 #define RINGQ_PUBLIC __attribute__((visibility("default")))
 
@@ -67,6 +68,7 @@ struct ringq {
 	uint8_t id[16];
 	char name[RINGQ_NAME_SIZE];
 
+	pid_t pid;		/* whose handle this is: a forked child's copy is stale */
 	int fd;			/* what is passed on; -1: private */
 	unsigned char *base;	/* memfd, private: the region; device: NULL, ports map it */
 	size_t mapped;		/* bytes to unmap */
@@ -74,13 +76,13 @@ struct ringq {
 
 	pthread_mutex_t mutex;	/* memfd, private: places taken by this process */
 	int lock_fd;		/* memfd: our own open file; its locks say that we live */
-	bool stale;		/* inherited over fork: not ours */
 	bool watched;		/* memfd: by the agent */
 	uint64_t seen_epoch;	/* memfd: what the agent has looked at */
 	uint32_t attached;	/* ports of this handle; bit i: port page i */
 
-	struct ringq *next;	/* agent.c's list, under its mutex */
-	int listen_fd;		/* memfd, named: where joiners ask; agent.c's */
+	struct ringq *next;	/* agent.c's, under its mutex, as is what follows */
+	struct ringq_watch *watches;	/* one for each port */
+	int listen_fd;		/* where joiners ask if the ring has a name */
 };
 
 extern const struct ringq_backend ringq_device_backend;
@@ -122,6 +124,11 @@ static inline __u64 *ringq_word_of(const struct ringq *ring, const unsigned char
 	return (role == RINGQ_PRODUCER ? &a->data : &a->space);
 }
 
+static inline bool ringq_is_stale(const struct ringq *ring)
+{
+	return ring->pid != getpid();
+}
+
 static inline uint32_t ringq_other_role(uint32_t role)
 {
 	return role == RINGQ_PRODUCER ? RINGQ_CONSUMER : RINGQ_PRODUCER;
@@ -157,6 +164,7 @@ void ringq_places_idle(struct ringq_port *port);
  * everybody if one did. Returns how many. Called by the agent.
  */
 int ringq_places_bury(struct ringq *ring);
+uint64_t ringq_pid_namespace(void);
 
 /* spsc.c */
 int ringq_spsc_attach(struct ringq_port *port);
@@ -175,7 +183,10 @@ int ringq_barrier_available(uint32_t memory);
 /* agent.c */
 /* Starts the agent if there is none, and lets it watch this ring and serve its name. */
 int ringq_agent_add(struct ringq *ring);
-/* Returns when the agent does not look at the ring any more; stops it with the last one. */
+/*
+ * Returns when the agent does not look at the ring any more; stops it with the last one.
+ * Not to be called with the ring's mutex held.
+ */
 void ringq_agent_remove(struct ringq *ring);
 /* The ring's epoch has changed: watch the new ports too. Makes a system call. */
 void ringq_agent_poke(void);
@@ -187,11 +198,15 @@ bool ringq_name_valid(const char *name);
  * close, or -ETIMEDOUT. Freed by the holder's death.
  */
 int ringq_name_lock(const char *name);
-/* The memfd of the ring of that name from one of its members, or -ENOENT, -EACCES. */
+/*
+ * The memfd of the ring of that name from one of its members. -ENOENT: there is no ring;
+ * -EACCES: not for us; -ETIMEDOUT: none of its members answers; -EPROTO: they speak another
+ * version; -EOPNOTSUPP: /proc is not mounted.
+ */
 int ringq_name_find(const char *name, bool any_owner);
 /* A listening socket of a member, to be polled; or an error. */
 int ringq_name_listen(const char *name);
-/* Accepts and answers one joiner without ever blocking the caller for long. */
+/* Answers all joiners that wait, and never blocks. */
 void ringq_name_answer(int listen_fd, const struct ringq *ring);
 
 #endif /* RINGQ_INTERNAL_H */

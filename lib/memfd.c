@@ -121,7 +121,8 @@ close:
 
 static void ringq_memfd_unmap(struct ringq *ring)
 {
-	if (ring->base)
+	/* In a child it is not mapped, and something else may be there. */
+	if (ring->base && !ringq_is_stale(ring))
 		munmap(ring->base, ring->mapped);
 	if (ring->lock_fd >= 0)
 		close(ring->lock_fd);
@@ -182,11 +183,9 @@ static int ringq_memfd_pages(struct ringq *ring, bool only)
 
 static void ringq_memfd_free(struct ringq *ring)
 {
-	if (!ring->stale) {
-		if (ring->watched)
-			ringq_agent_remove(ring);
-		ringq_memfd_unmap(ring);
-	}
+	if (ring->watched && !ringq_is_stale(ring))
+		ringq_agent_remove(ring);
+	ringq_memfd_unmap(ring);
 	if (ring->fd >= 0)
 		close(ring->fd);
 }
@@ -232,24 +231,19 @@ int ringq_memfd_join(struct ringq *ring, int fd)
 
 int ringq_memfd_watch(struct ringq *ring)
 {
-	bool first;
-	int r;
+	int r = 0;
 
 	pthread_mutex_lock(&ring->mutex);
-	first = !ring->watched;
-	ring->watched = true;
+	if (!ring->watched)
+		r = ringq_agent_add(ring);
+	ring->watched = r == 0;
 	pthread_mutex_unlock(&ring->mutex);
-	if (!first)
-		return 0;
-	r = ringq_agent_add(ring);
-	if (r < 0)
-		ring->watched = false;
 	return r;
 }
 
 static int ringq_memfd_attach(struct ringq *ring, uint32_t role, struct ringq_port *p)
 {
-	int r = ring->stale ? -ESTALE : ringq_memfd_watch(ring);
+	int r = ringq_memfd_watch(ring);
 
 	return r < 0 ? r : ringq_places_attach(ring, role, p);
 }

@@ -25,9 +25,7 @@ static int ringq_places_lock(struct ringq *ring)
 	int r = 0;
 
 	pthread_mutex_lock(&ring->mutex);
-	if (ring->stale)
-		r = -ESTALE;
-	else if (ring->memory == RINGQ_MEMFD)
+	if (ring->memory == RINGQ_MEMFD)
 		r = ringq_memfd_lock(ring);
 	if (r < 0)
 		pthread_mutex_unlock(&ring->mutex);
@@ -128,7 +126,7 @@ static int ringq_places_open(const struct ringq *ring, uint32_t role)
 	return 0;
 }
 
-static uint64_t ringq_pid_namespace(void)
+uint64_t ringq_pid_namespace(void)
 {
 	struct stat st;
 
@@ -166,10 +164,11 @@ int ringq_places_attach(struct ringq *ring, uint32_t role, struct ringq_port *p)
 			ringq_memfd_drop(ring, index);
 		goto out;
 	}
-	page->generation = p->generation;
-	page->role = role;
-	page->pid = getpid();
-	page->pid_ns = ring->memory == RINGQ_MEMFD ? ringq_pid_namespace() : 0;
+	ringq_store_relaxed(&page->generation, p->generation);
+	ringq_store_relaxed(&page->role, role);
+	ringq_store_relaxed(&page->pid, getpid());
+	ringq_store_relaxed(&page->pid_ns,
+			    ring->memory == RINGQ_MEMFD ? ringq_pid_namespace() : 0);
 	ringq_store_relaxed(&page->wake, RINGQ_AWAKE);
 	ringq_store_release(&page->state, RINGQ_PORT_LIVE);
 	ring->attached |= 1u << index;

@@ -34,6 +34,8 @@ RINGQ_PUBLIC int ringq_attach(struct ringq *ring, enum ringq_role role, struct r
 	if ((uint32_t)role > RINGQ_CONSUMER || (uintptr_t)port & (RINGQ_LINE - 1))
 		return -EINVAL;
 	ringq_port_void(port);
+	if (ringq_is_stale(ring))
+		return -ESTALE;
 	port->ring = ring;
 	port->role = role;
 	r = ring->backend->attach(ring, role, port);
@@ -48,14 +50,16 @@ RINGQ_PUBLIC int ringq_attach(struct ringq *ring, enum ringq_role role, struct r
 
 RINGQ_PUBLIC void ringq_detach(struct ringq_port *port)
 {
-	if (port->error != -ESTALE)
+	if (port->error != -ESTALE && !ringq_is_stale(port->ring))
 		port->ring->backend->detach(port);
 	ringq_port_void(port);
 }
 
 RINGQ_PUBLIC int ringq_close(struct ringq_port *port)
 {
-	return port->error == -ESTALE ? -ESTALE : port->ring->backend->close(port);
+	if (port->error == -ESTALE || ringq_is_stale(port->ring))
+		return -ESTALE;
+	return port->ring->backend->close(port);
 }
 
 /* -ESTALE before -EOPNOTSUPP: a void port has no role. */

@@ -39,7 +39,7 @@ static int ringq_private_create(struct ringq *ring, const struct ringq_plan *pla
 
 static void ringq_private_free(struct ringq *ring)
 {
-	if (ring->mapped && !ring->stale)
+	if (ring->mapped)
 		munmap(ring->base, ring->mapped);
 }
 

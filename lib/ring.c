@@ -136,6 +136,7 @@ static void ringq_init(struct ringq *ring, uint32_t memory)
 	memset(ring, 0, sizeof(*ring));
 	ring->memory = memory;
 	ring->backend = ringq_backend_of(memory);
+	ring->pid = getpid();
 	ring->fd = -1;
 	ring->lock_fd = -1;
 	ring->listen_fd = -1;
@@ -259,7 +260,8 @@ static int ringq_by_name(const struct ringq_opts *o, bool join, bool create, str
 
 	if (o->memory != RINGQ_DEVICE)
 		r = ringq_join_memfd(o, out);
-	if (r == -ENOENT && device)
+	/* Without /proc there are no members to be found, but the module may know. */
+	if ((r == -ENOENT || r == -EOPNOTSUPP) && device)
 		r = ringq_join_device(o, o->name, -1, out);
 	if (r == 0 && !join) {
 		ringq_leave(*out);
