@@ -26,7 +26,7 @@
  *
  * Errors are negative errno values; ringq_strerror() has a sentence for each. Calls return
  * 0, or a count. The time-out of a call is in nanoseconds from now: RINGQ_NOWAIT (0) to try,
- * RINGQ_FOREVER (-1) to wait without limit. A wait that a signal handler interrupts returns
+ * RINGQ_FOREVER (-1) to wait without limit. A number of messages must not be 0 (-EINVAL). A wait that a signal handler interrupts returns
  * -EINTR; without a time-out it goes on if the handler was installed with SA_RESTART.
  *
  * Threads. A ring may be used by all threads at once. A port is used by one thread at a
@@ -98,7 +98,7 @@ enum ringq_memory {
  *	take RINGQ_HUGE.
  * @mode: permission bits for those who join by name: r to receive, w to send. 0600 by
  *	default.
- * @first: position of the first message, below 2^61; for tests.
+ * @first: position of the first message, below 2^60; for tests.
  * @buffer: RINGQ_PRIVATE: memory to use, at any address, instead of asking for some;
  *	ringq_buffer_size() says how much is needed. It stays the caller's and must live as
  *	long as the ring. Nothing else is allocated then.
@@ -153,8 +153,9 @@ struct ringq_info {
  * @opts: what is wanted; elem_size must be given.
  * @ring: (out) the ring; ringq_leave() ends its use.
  *
- * Returns 0, or: -EINVAL a bad option; -E2BIG options from the future; -EFBIG more than
- * 2^40 bytes; -EEXIST the name is taken; -ENOMEM, -EMFILE, -ENFILE; -EDQUOT the module's
+ * Returns 0, or: -EINVAL a bad option; -EOPNOTSUPP no such discipline; -E2BIG options from
+ * the future; -EFBIG a message of more than 2^30 bytes, a ring of more than 2^40; -ENOBUFS
+ * the buffer is too small; -EEXIST the name is taken; -ENOMEM, -EMFILE, -ENFILE; -EDQUOT the module's
  * limit; -ENODEV RINGQ_DEVICE and no module; -EACCES no permission to open it; -EPROTO the
  * module speaks another version; -ETIMEDOUT the name was busy for seconds, or the members
  * of the ring do not answer (they are stopped); -EOPNOTSUPP (memfd) /proc is not mounted.
@@ -246,7 +247,8 @@ int ringq_attach(struct ringq *ring, enum ringq_role role, struct ringq_port *po
  * ringq_detach - leave the place
  *
  * What was reserved and not committed is given up; what was peeked and not released goes
- * to a successor. If the ring does not wait for one, this is the end for the other side:
+ * to a successor. The port is then stale: every call on it returns -ESTALE, but another
+ * detach, which does nothing. If the ring does not wait for one, this is the end for the other side:
  * receivers get what was committed and then end-of-file, senders get -EPIPE.
  */
 void ringq_detach(struct ringq_port *port);
@@ -286,8 +288,7 @@ int ringq_recv(struct ringq_port *port, void *msg, int64_t timeout);
  * ringq_send_many - send up to n messages, in order
  *
  * Waits as long as there are some left to send. Returns how many were sent, fewer than @n
- * if the time ran out or the ring ended on the way; or an error if it was none. -EINVAL if
- * @n is 0.
+ * if the time ran out or the ring ended on the way; or an error if it was none.
  */
 int64_t ringq_send_many(struct ringq_port *port, const void *msgs, uint64_t n, int64_t timeout);
 
@@ -360,7 +361,7 @@ static inline void ringq_abort(struct ringq_port *port)
  */
 int ringq_drain(struct ringq_port *port, int64_t timeout);
 
-/* Of what the last recv or peek returned: a dead predecessor had been shown it. */
+/* Of what the last recv or peek returned: a predecessor had been shown it, not released it. */
 #define RINGQ_REDELIVERED	(1u << 0)
 
 static inline uint32_t ringq_flags(const struct ringq_port *port)

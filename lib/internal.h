@@ -144,7 +144,7 @@ int ringq_device_join(struct ringq *ring, const char *name, int handle);
 /* memfd.c */
 int ringq_memfd_join(struct ringq *ring, int fd);	/* takes the fd over, also if it fails */
 int ringq_memfd_watch(struct ringq *ring);	/* have the agent watch, once */
-int ringq_memfd_lock(struct ringq *ring);	/* against other attachers and repairers */
+int ringq_memfd_lock(struct ringq *ring, bool wait);	/* against other attachers and repairers */
 void ringq_memfd_unlock(struct ringq *ring);
 /* Holds port i's byte as long as this process lives, or until it is dropped. */
 int ringq_memfd_hold(struct ringq *ring, uint32_t index);

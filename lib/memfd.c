@@ -46,9 +46,9 @@ static int ringq_lock_byte(int fd, int cmd, short type, uint64_t byte)
 	return cmd == F_OFD_GETLK ? lock.l_type : 0;
 }
 
-int ringq_memfd_lock(struct ringq *ring)
+int ringq_memfd_lock(struct ringq *ring, bool wait)
 {
-	return ringq_lock_byte(ring->lock_fd, F_OFD_SETLKW, F_WRLCK, 0);
+	return ringq_lock_byte(ring->lock_fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, F_WRLCK, 0);
 }
 
 void ringq_memfd_unlock(struct ringq *ring)

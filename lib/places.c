@@ -20,13 +20,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int ringq_places_lock(struct ringq *ring)
+static int ringq_places_lock(struct ringq *ring, bool wait)
 {
 	int r = 0;
 
-	pthread_mutex_lock(&ring->mutex);
+	if (wait)
+		pthread_mutex_lock(&ring->mutex);
+	else if (pthread_mutex_trylock(&ring->mutex))
+		return -EAGAIN;
 	if (ring->memory == RINGQ_MEMFD)
-		r = ringq_memfd_lock(ring);
+		r = ringq_memfd_lock(ring, wait);
 	if (r < 0)
 		pthread_mutex_unlock(&ring->mutex);
 	return r;
@@ -104,7 +107,8 @@ int ringq_places_bury(struct ringq *ring)
 	uint32_t i;
 	int n = 0;
 
-	if (ringq_places_lock(ring) < 0)
+	/* The holder may be stopped: the agent has other rings, and comes again. */
+	if (ringq_places_lock(ring, false) < 0)
 		return 0;
 	for (i = 0; i < ring->geometry.ports; i++)
 		n += ringq_bury_one(ring, i);
@@ -141,7 +145,7 @@ int ringq_places_attach(struct ringq *ring, uint32_t role, struct ringq_port *p)
 
 	if (!(ring->geometry.flags & RINGQ_FENCE) && ringq_barrier_available(ring->memory) < 0)
 		return -EOPNOTSUPP;
-	r = ringq_places_lock(ring);
+	r = ringq_places_lock(ring, true);
 	if (r < 0)
 		return r;
 	page = ringq_page(ring, ring->base, index);
@@ -184,7 +188,7 @@ void ringq_places_detach(struct ringq_port *p)
 {
 	struct ringq *ring = p->ring;
 
-	if (ringq_places_lock(ring) < 0)
+	if (ringq_places_lock(ring, true) < 0)
 		return;
 	if (p->role == RINGQ_PRODUCER && !p->error)
 		ringq_store_release(p->done, p->pos);
@@ -198,7 +202,7 @@ void ringq_places_detach(struct ringq_port *p)
 int ringq_places_close(struct ringq_port *p)
 {
 	struct ringq *ring = p->ring;
-	int r = ringq_places_lock(ring);
+	int r = ringq_places_lock(ring, true);
 
 	if (r < 0)
 		return r;

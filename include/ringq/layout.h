@@ -71,7 +71,7 @@
 
 #define RINGQ_ELEM_MAX		(1u << 30)
 #define RINGQ_TOTAL_MAX		(1ull << 40)
-#define RINGQ_FIRST_MAX		(1ull << 61)
+#define RINGQ_FIRST_MAX		(1ull << 60)	/* a ring that begins below stays below 2^61 */
 
 #define RINGQ_UNIT_LINES	7	/* unit_shift of memory without page permissions */
 #define RINGQ_UNIT_PAGES	12

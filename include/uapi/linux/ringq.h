@@ -100,7 +100,7 @@ enum ringq_role {
  * @elem_size: bytes of an element, 1 to 2^30.
  * @ports: the number of port pages; 2 for SPSC.
  * @capacity: elements. LINE: (56 / elem_size) << m. APART: 1 << m.
- * @first: position of the first message, below 2^61; 0 unless a test wants
+ * @first: position of the first message, below 2^60; 0 unless a test wants
  *	otherwise.
  * @unit_shift: control sections begin at multiples of 1 << unit_shift bytes: 12
  *	in memory with page permissions, 7 in memory that has none to give.
