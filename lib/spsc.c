@@ -187,15 +187,18 @@ int ringq_spsc_attach(struct ringq_port *p)
 		ringq_store_release(p->done, p->pos);
 		p->limit = p->pos;
 	} else {
-		uint64_t taken = ringq_load_acquire(&p->page->taken);
-
-		/* A garbled word must not make up messages: only what is published counts. */
+		ringq_store_relaxed(&p->page->hand, p->pos);
+		p->taken = ringq_load_acquire(&p->page->taken);
 		p->limit = p->pos;
-		if (taken > p->pos && taken - p->pos <= g->capacity) {
-			uint64_t end = ringq_spsc_published(ring, p->base, p->pos, taken - p->pos);
+		/* A garbled word must not make up messages: only what is published counts. */
+		if (p->taken > p->pos && p->taken - p->pos <= g->capacity) {
+			uint64_t end = ringq_spsc_published(ring, p->base, p->pos,
+							    p->taken - p->pos);
 
-			p->limit = end < taken ? end : taken;
+			p->limit = end < p->taken ? end : p->taken;
 			p->flags = RINGQ_REDELIVERED;
+		} else {
+			p->taken = p->pos;
 		}
 	}
 

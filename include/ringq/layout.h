@@ -117,8 +117,10 @@ struct ringq_side {
  * or a successor has to rely on them:
  *
  *   consumer   everything below @done is free to be overwritten. @taken is stored
- *              before what lies below it is shown in place; a successor starts at
- *              @done and calls what lies below @taken redelivered.
+ *              before what lies below it is shown in place, and never goes down; a
+ *              successor starts at @done and calls what lies below @taken redelivered.
+ *              @hand, if above @done, is the end of what is peeked just now: who looks
+ *              whether there is something to be had looks there.
  *   producer   everything below @done is published. It is stored when the port finds
  *              the ring full, sleeps, polls or leaves, never more than a lap late;
  *              a successor walks on from it over the stamps.
@@ -130,6 +132,7 @@ struct ringq_port_page {
 	__u64 claim __attribute__((aligned(RINGQ_LINE_PAIR)));	/* what is being claimed */
 	__u64 taken;
 	__u64 done;
+	__u64 hand;
 
 	__u32 state __attribute__((aligned(RINGQ_LINE_PAIR)));	/* enum ringq_port_state */
 	__u32 generation;	/* how often this page was taken */

@@ -35,7 +35,7 @@ struct ringq_port {
 	struct ringq *ring;
 	void *memory;		/* what the ring's memory keeps for this port */
 
-	uint64_t redo;		/* below it messages are redelivered */
+	uint64_t taken;		/* consumer: what stands in its page */
 	uint32_t flags;		/* RINGQ_REDELIVERED: of the messages below limit */
 	uint32_t elem_size;
 	uint32_t role;		/* enum ringq_role */

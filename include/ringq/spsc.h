@@ -372,8 +372,12 @@ ringq_inline int64_t ringq_spsc_peek(struct ringq_port *p, uint32_t size, uint64
 	}
 	if (n > p->limit - p->pos)
 		n = p->limit - p->pos;
-	ringq_store_relaxed(&p->page->taken, p->pos + n);
-	ringq_compiler_barrier();	/* a successor must know before anybody can look */
+	ringq_store_relaxed(&p->page->hand, p->pos + n);
+	if (p->taken < p->pos + n) {
+		p->taken = p->pos + n;
+		ringq_store_relaxed(&p->page->taken, p->taken);
+		ringq_compiler_barrier();	/* a successor must know before anybody can look */
+	}
 	ringq_spsc_hold(p, n);
 	return n;
 }
@@ -384,9 +388,8 @@ ringq_inline int ringq_spsc_release(struct ringq_port *p, uint32_t size, uint64_
 
 	if (ringq_unlikely(n > p->held))
 		return -EINVAL;
-	/* What is given back unreleased counts as not shown: it can be polled for again. */
 	if (n < p->held)
-		ringq_store_relaxed(&p->page->taken, p->pos + n);
+		ringq_store_relaxed(&p->page->hand, p->pos + n);
 	ringq_spsc_unhold(p);
 	if (!n)
 		return 0;

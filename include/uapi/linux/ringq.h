@@ -263,7 +263,7 @@ struct ringq_ioc_attach {
  * @events: (out) RINGQ_EVENT_ bits that hold now.
  *
  * The port says how far it is in its own page (struct ringq_port_page): whoever
- * calls this has stored @done, and @taken while something is peeked, before.
+ * calls this has stored @done, and @hand while something is peeked, before.
  * Returns 0 when an event holds, also one that is not wanted (the ring was
  * closed). -ETIMEDOUT; -EINTR a signal came, with a time-out given; without one
  * the call is restarted if the handler says so.
