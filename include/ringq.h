@@ -97,7 +97,8 @@ enum ringq_memory {
  * @flags: of the two lists above. Without a word on page size, rings of 1 MiB and more
  *	take RINGQ_HUGE.
  * @mode: permission bits for those who join by name: r to receive, w to send. 0600 by
- *	default.
+ *	default. The module judges them as for a file. A memfd can only be given whole: its
+ *	owner and root need both bits of the owner's, all others both bits of the others'.
  * @first: position of the first message, below 2^60; for tests.
  * @buffer: RINGQ_PRIVATE: memory to use, at any address, instead of asking for some;
  *	ringq_buffer_size() says how much is needed. It stays the caller's and must live as

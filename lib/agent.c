@@ -58,6 +58,7 @@ struct ringq_watch {
 	uint32_t pid;
 	uint64_t pid_ns;
 	int pidfd;		/* or -1 */
+	uint64_t serial;	/* its name in the epoll set */
 	int64_t due;		/* when to look at the lock */
 	int64_t delay;		/* and how long after that again */
 };
@@ -66,7 +67,7 @@ static struct {
 	pthread_mutex_t mutex;
 	pthread_cond_t changed;	/* busy or stopping */
 	struct ringq *rings;
-	uint64_t removals;	/* how many rings have been removed */
+	uint64_t serial;	/* the last that was given */
 	struct ringq *busy;	/* being buried in, without the mutex */
 	bool stopping;
 	pthread_t thread;
@@ -84,9 +85,13 @@ static struct {
 static pthread_once_t ringq_agent_once = PTHREAD_ONCE_INIT;
 static int ringq_agent_once_error;
 
-static int ringq_agent_poll(int fd, uint32_t events)
+/*
+ * An event carries a serial number, not its descriptor: by the time it is looked at, that may
+ * have been closed and its number given to another. Zero is the eventfd's.
+ */
+static int ringq_agent_poll(int fd, uint32_t events, uint64_t serial)
 {
-	struct epoll_event event = { .events = events, .data.fd = fd };
+	struct epoll_event event = { .events = events, .data.u64 = serial };
 
 	return epoll_ctl(agent.epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
@@ -120,7 +125,8 @@ static void ringq_watch_start(struct ringq_watch *w, uint32_t generation, uint32
 	if (pid_ns != agent.pid_ns || pid == agent.pid)
 		return;
 	w->pidfd = syscall(SYS_pidfd_open, pid, 0);
-	if (w->pidfd >= 0 && ringq_agent_poll(w->pidfd, EPOLLIN) < 0) {
+	w->serial = ++agent.serial;
+	if (w->pidfd >= 0 && ringq_agent_poll(w->pidfd, EPOLLIN, w->serial) < 0) {
 		close(w->pidfd);
 		w->pidfd = -1;
 	}
@@ -221,23 +227,23 @@ static int ringq_agent_timeout(int64_t next)
 	return left > 0 ? (left + 999999) / 1000000 : 0;
 }
 
-static void ringq_agent_event(int fd)
+static void ringq_agent_event(uint64_t serial)
 {
 	struct ringq *ring;
 	eventfd_t count;
 	uint32_t i;
 
-	if (fd == agent.event_fd) {
-		eventfd_read(fd, &count);
+	if (!serial) {
+		eventfd_read(agent.event_fd, &count);
 		return;
 	}
 	for (ring = agent.rings; ring; ring = ring->next) {
-		if (ring->listen_fd == fd) {
-			ringq_name_answer(fd, ring);
+		if (ring->listen_fd >= 0 && ring->listen_serial == serial) {
+			ringq_name_answer(ring->listen_fd, ring);
 			return;
 		}
 		for (i = 0; i < ring->geometry.ports; i++) {
-			if (ring->watches[i].pidfd == fd) {
+			if (ring->watches[i].pidfd >= 0 && ring->watches[i].serial == serial) {
 				ringq_watch_alarm(&ring->watches[i]);
 				return;
 			}
@@ -248,7 +254,6 @@ static void ringq_agent_event(int fd)
 static void *ringq_agent_run(void *unused)
 {
 	struct epoll_event events[RINGQ_EVENTS];
-	uint64_t removals;
 	int64_t next;
 	int i, n;
 
@@ -259,15 +264,11 @@ static void *ringq_agent_run(void *unused)
 		next = ringq_agent_round();
 		if (agent.stopping)
 			break;
-		removals = agent.removals;
 		pthread_mutex_unlock(&agent.mutex);
 		n = epoll_wait(agent.epoll_fd, events, RINGQ_EVENTS, ringq_agent_timeout(next));
 		pthread_mutex_lock(&agent.mutex);
-		/* If descriptors were closed meanwhile, their numbers may mean others now. */
-		if (removals != agent.removals)
-			continue;
 		for (i = 0; i < n; i++)
-			ringq_agent_event(events[i].data.fd);
+			ringq_agent_event(events[i].data.u64);
 	}
 	pthread_mutex_unlock(&agent.mutex);
 	return NULL;
@@ -315,7 +316,7 @@ static int ringq_agent_start(void)
 	r = agent.epoll_fd < 0 || fd < 0 ? -errno : 0;
 	ringq_store_relaxed(&agent.event_fd, fd);
 	if (r == 0)
-		r = ringq_agent_poll(fd, EPOLLIN);
+		r = ringq_agent_poll(fd, EPOLLIN, 0);
 	if (r == 0)
 		r = ringq_agent_thread();
 	if (r < 0)
@@ -402,8 +403,10 @@ static int ringq_agent_admit(struct ringq *ring)
 		 * Told of new joiners only: one that cannot be accepted for want of
 		 * descriptors must not keep the agent running in circles.
 		 */
+		ring->listen_serial = ++agent.serial;
 		r = ring->listen_fd < 0 ? ring->listen_fd :
-					  ringq_agent_poll(ring->listen_fd, EPOLLIN | EPOLLET);
+					  ringq_agent_poll(ring->listen_fd, EPOLLIN | EPOLLET,
+							   ring->listen_serial);
 	}
 	if (r < 0) {
 		ringq_agent_forget(ring);
@@ -448,7 +451,6 @@ void ringq_agent_remove(struct ringq *ring)
 	if (*at) {
 		*at = ring->next;
 		ringq_agent_forget(ring);
-		agent.removals++;
 		if (!agent.rings)
 			ringq_agent_stop();
 	}

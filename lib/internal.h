@@ -83,6 +83,7 @@ struct ringq {
 	struct ringq *next;	/* agent.c's, under its mutex, as is what follows */
 	struct ringq_watch *watches;	/* one for each port */
 	int listen_fd;		/* where joiners ask if the ring has a name */
+	uint64_t listen_serial;	/* its name in the agent's epoll set */
 };
 
 extern const struct ringq_backend ringq_device_backend;
