@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The places where kernels differ, each under its newest name. conftest.h is made by conftest.sh
+ * from the headers of the kernel that this is built for.
+ */
+#ifndef RINGQ_COMPAT_H
+#define RINGQ_COMPAT_H
+
+#include <linux/mm.h>
+
+#include "conftest.h"
+
+#ifndef RINGQ_HAVE_VM_FLAGS_MOD
+static inline void vm_flags_mod(struct vm_area_struct *vma, vm_flags_t set, vm_flags_t clear)
+{
+	vma->vm_flags = (vma->vm_flags | set) & ~clear;
+}
+#endif
+
+/*
+ * Huge pages are those that one entry of a PMD maps; the layout knows them by one size only.
+ * Kernels for PREEMPT_RT have none.
+ */
+#if defined(CONFIG_TRANSPARENT_HUGEPAGE) && PMD_SHIFT == 21
+#define RINGQ_HUGE_SHIFT	21
+
+#ifdef RINGQ_HAVE_PFN_T
+#include <linux/pfn_t.h>
+
+static inline vm_fault_t ringq_insert_pmd(struct vm_fault *vmf, unsigned long pfn, bool write)
+{
+	return vmf_insert_pfn_pmd(vmf, pfn_to_pfn_t(pfn), write);
+}
+#else
+static inline vm_fault_t ringq_insert_pmd(struct vm_fault *vmf, unsigned long pfn, bool write)
+{
+	return vmf_insert_pfn_pmd(vmf, pfn, write);
+}
+#endif
+
+#else
+#define RINGQ_HUGE_SHIFT	0
+
+static inline vm_fault_t ringq_insert_pmd(struct vm_fault *vmf, unsigned long pfn, bool write)
+{
+	return VM_FAULT_SIGBUS;
+}
+#endif
+
+/*
+ * Whether the CPUs that run a process are known and may be interrupted. On x86-64 a CPU sets its
+ * bit in mm_cpumask() by a locked instruction before it runs the process, and does not run it
+ * any more when it clears the bit; other architectures keep no such mask. PREEMPT_RT is for
+ * machines whose CPUs must not be disturbed.
+ */
+#if defined(CONFIG_X86_64) && !defined(CONFIG_PREEMPT_RT) && !defined(RINGQ_HAVE_GLOBAL_ASID)
+#define RINGQ_BARRIER		1
+#else
+#define RINGQ_BARRIER		0
+#endif
+
+#endif /* RINGQ_COMPAT_H */

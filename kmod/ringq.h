@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the files of the module share. The ABI is in linux/ringq.h, the place of every byte of a
+ * ring in ringq/layout.h.
+ *
+ * Ownership. Handles and ports are open files, and each holds a reference to its ring; a mapping
+ * holds the file of its port, as every mapping does, and a file holds the module. So a ring's
+ * memory is there as long as anybody can reach it and is freed by the last close(2). A ring points
+ * to its ports without holding them: a port takes itself out of its place before it goes. A ring
+ * holds nothing of its network namespace: if that ends first, the ring has no name any more.
+ *
+ * Trust. Geometry, layout and everything else in these structs are the kernel's own copies; nothing
+ * that decides about memory or permission is read from pages that a user can write. What is read
+ * there, positions and stamps, is read once and only decides whether somebody sleeps.
+ */
+#ifndef RINGQ_KMOD_H
+#define RINGQ_KMOD_H
+
+#include <linux/bits.h>
+#include <linux/fs.h>
+#include <linux/kref.h>
+#include <linux/lockdep.h>
+#include <linux/mutex.h>
+#include <linux/poll.h>
+#include <linux/rbtree.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+#include <linux/uidgid.h>
+#include <linux/wait.h>
+
+#include <ringq/layout.h>
+
+struct ringq_account;
+struct ringq_chunk;
+struct ringq_names;
+
+#define RINGQ_SIDES	2	/* by enum ringq_role */
+
+/* The accounts that a ring's memory is charged to: its creator's and those above it. */
+struct ringq_charge {
+	u64 bytes;
+	unsigned int nr;
+	struct ringq_account **accounts;
+};
+
+/* One side of a ring: the place of its one port. Under the ring's lock. */
+struct ringq_place {
+	struct ringq_port *port;	/* attached and not over, or NULL */
+	u32 generation;			/* how often the place was taken */
+	u64 ended;			/* RINGQ_DEAD or RINGQ_GONE: it cannot be taken any more */
+	wait_queue_head_t sleepers;	/* in RINGQ_IOC_WAIT and in poll(2) */
+};
+
+/**
+ * struct ringq_ring - a ring
+ * @kref: one for each handle and port, and one for who makes it.
+ * @geometry: with @layout, fixed before anybody else sees the ring.
+ * @layout: follows from @geometry.
+ * @id: random.
+ * @uid: the creator's, effective; with @gid and @mode it decides who opens by name.
+ * @gid: the creator's, effective.
+ * @mode: permission bits.
+ * @user_ns: the creator's, whose CAP_DAC_OVERRIDE counts.
+ * @page_shift: log2 of the smallest page that holds data.
+ * @charge: whom the memory is charged to.
+ * @control: the pages below the bulk, @nr_control of them.
+ * @chunks: the bulk, in pieces of a huge page's size, @nr_chunks of them.
+ * @attention: the page of the attention words, which only the kernel writes.
+ * @name: empty for none.
+ * @name_node: in the tree of @names; both under the lock of names.c.
+ * @names: the table that has the name, or NULL.
+ * @born: found by name only if set; what is not, is still being made.
+ * @lock: protects what follows, the ports' fields that say so, and the attention page.
+ * @closed: RINGQ_IOC_CLOSE was called.
+ * @places: by role.
+ *
+ * The lock nests inside mmap_lock, as mappings come and go under that, and outside the locks of
+ * the wait queues. Nothing is copied from or to user space under it. A ring has no lock that is
+ * held for longer than a wake-up takes, and no two rings' locks nest.
+ */
+struct ringq_ring {
+	struct kref kref;
+
+	struct ringq_geometry geometry;
+	struct ringq_layout layout;
+	u8 id[16];
+	kuid_t uid;
+	kgid_t gid;
+	u32 mode;
+	struct user_namespace *user_ns;
+
+	u32 page_shift;
+	struct ringq_charge charge;
+	struct page **control;
+	unsigned long nr_control;
+	struct ringq_chunk *chunks;
+	unsigned long nr_chunks;
+	struct ringq_attention *attention;
+
+	char name[RINGQ_NAME_SIZE];
+	struct rb_node name_node;
+	struct ringq_names *names;
+	bool born;
+
+	spinlock_t lock;
+	bool closed;
+	struct ringq_place places[RINGQ_SIDES];
+};
+
+/* A port's life, which goes only forward. */
+enum ringq_life {
+	RINGQ_ATTACHED,		/* it has its place; not mapped yet */
+	RINGQ_LIVE,		/* mapped */
+	RINGQ_OVER,		/* it left or died; the place may be somebody else's */
+};
+
+/* What a port is armed by. Either asks for a kick; which one tells whom a kick has woken. */
+#define RINGQ_ARMED_WAIT	BIT(0)
+#define RINGQ_ARMED_POLL	BIT(1)
+
+/**
+ * struct ringq_port - a port
+ * @ring: it holds a reference.
+ * @role: enum ringq_role.
+ * @mm: the address space that attached, and the only one that may map; kept from being freed,
+ *	not alive.
+ * @tgid: the process that attached.
+ * @life: enum ringq_life, under the ring's lock; also read without it.
+ * @nr_vmas: its mappings, under the ring's lock.
+ * @armed: RINGQ_ARMED_ bits, under the ring's lock; also read without it.
+ * @asleep: somebody is in RINGQ_IOC_WAIT, under the ring's lock.
+ *
+ * Lives and dies with its file.
+ */
+struct ringq_port {
+	struct ringq_ring *ring;
+	u32 role;
+	struct mm_struct *mm;
+	struct pid *tgid;
+	enum ringq_life life;
+	unsigned int nr_vmas;
+	u32 armed;
+	bool asleep;
+};
+
+/* What an open file is. It begins unbound and becomes one of the others, once. */
+enum ringq_kind {
+	RINGQ_UNBOUND,
+	RINGQ_HANDLE,
+	RINGQ_PORT,
+};
+
+/**
+ * struct ringq_file - an open file of the device
+ * @binding: held by who tries to bind it.
+ * @kind: enum ringq_kind; written last, so that who has read it needs no lock for the rest.
+ * @ring: a handle's.
+ * @roles: a handle's mask.
+ * @port: a port's.
+ */
+struct ringq_file {
+	struct mutex binding;
+	enum ringq_kind kind;
+	struct ringq_ring *ring;
+	u32 roles;
+	struct ringq_port *port;
+};
+
+static inline enum ringq_kind ringq_file_kind(const struct ringq_file *file)
+{
+	/* Pairs with ringq_file_bind(): who sees the kind sees what belongs to it. */
+	return smp_load_acquire(&file->kind);
+}
+
+static inline void ringq_file_bind(struct ringq_file *file, enum ringq_kind kind)
+{
+	lockdep_assert_held(&file->binding);
+	/* Pairs with ringq_file_kind(). */
+	smp_store_release(&file->kind, kind);
+}
+
+static inline struct ringq_place *ringq_place_of(struct ringq_port *port)
+{
+	return &port->ring->places[port->role];
+}
+
+static inline u32 ringq_other(u32 role)
+{
+	return role ^ RINGQ_PRODUCER ^ RINGQ_CONSUMER;
+}
+
+/* main.c */
+void ringq_ring_put(struct ringq_ring *ring);
+struct ringq_file *ringq_file_of(struct file *filp);
+
+/* names.c */
+int ringq_names_init(void);
+void ringq_names_exit(void);
+bool ringq_name_is_valid(const char *name);
+struct ringq_ring *ringq_name_claim(struct ringq_ring *ring, bool or_open);
+struct ringq_ring *ringq_name_find(const char *name);
+void ringq_name_born(struct ringq_ring *ring);
+void ringq_name_drop(struct ringq_ring *ring);
+
+/* account.c */
+int ringq_charge(struct ringq_charge *charge, u64 bytes);
+void ringq_uncharge(struct ringq_charge *charge);
+void ringq_account_info(struct ringq_ioc_info *info);
+
+/* region.c */
+int ringq_region_alloc(struct ringq_ring *ring, bool huge_only, int node);
+void ringq_region_free(struct ringq_ring *ring);
+struct page *ringq_region_page(const struct ringq_ring *ring, unsigned long index);
+struct page *ringq_region_huge_page(const struct ringq_ring *ring, unsigned long index);
+void *ringq_region_address(const struct ringq_ring *ring, u64 offset);
+
+/* map.c */
+int ringq_mmap(struct file *filp, struct vm_area_struct *vma);
+
+/* port.c */
+int ringq_attach(struct ringq_file *file, struct ringq_ioc_attach *arg);
+int ringq_detach(struct ringq_port *port);
+int ringq_close(struct ringq_port *port);
+bool ringq_port_is_mine(const struct ringq_port *port);
+int ringq_port_map(struct ringq_port *port);
+void ringq_port_remap(struct ringq_port *port);
+void ringq_port_unmap(struct ringq_port *port);
+void ringq_port_flush(struct ringq_port *port);
+void ringq_port_free(struct ringq_port *port);
+
+/* wait.c */
+void ringq_attention_init(struct ringq_ring *ring);
+void ringq_wake_all(struct ringq_ring *ring);
+int ringq_wait(struct ringq_port *port, struct ringq_ioc_wait *arg);
+int ringq_kick(struct ringq_port *port, struct ringq_ioc_kick *arg);
+__poll_t ringq_poll(struct ringq_port *port, struct file *filp, struct poll_table_struct *table);
+
+#endif /* RINGQ_KMOD_H */
