@@ -7,13 +7,14 @@
 # make modules      the kernel module, for the kernel of KDIR=/lib/modules/.../build
 # make install      [DESTDIR=] [PREFIX=/usr/local]
 # make compile_commands.json    for editors
-# make clean
+# make clean, make distclean
 #
 # run, run-vm and check install the Debian packages that are missing, and say so.
 # BUILD=build/asan SANITIZE=address,undefined makes a second tree, with sanitizers.
 
 BUILD ?= build
 PREFIX ?= /usr/local
+TOOL_LIBS := -lxxhash -lm
 KERNEL ?= 6.12
 KDIR ?= /lib/modules/$(shell uname -r)/build
 CFLAGS ?= -O2 -g
@@ -113,8 +114,13 @@ compile_commands.json: Makefile
 		sep=','; \
 	done > $@; printf '\n]\n' >> $@
 
+# What was downloaded for the guests stays; distclean takes that too.
 clean:
-	rm -rf $(BUILD) compile_commands.json
+	test ! -d $(BUILD) || find $(BUILD) -mindepth 1 -maxdepth 1 ! -name vm -exec rm -rf {} +
+	rm -f compile_commands.json
+
+distclean:
+	rm -rf build compile_commands.json
 
 -include $(shell find $(BUILD)/lib $(BUILD)/tools $(BUILD)/tests -name '*.d' 2>/dev/null)
-.PHONY: all lib program tests kselftest modules run run-vm check install clean
+.PHONY: all lib program tests kselftest modules run run-vm check install clean distclean
