@@ -1,0 +1,461 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * Every call that can sleep, asleep, and everything that can happen to it then: its time
+ * runs out, a signal comes, it is woken, the ring is closed, the other side leaves or is
+ * killed, with and without a successor, or it is killed itself. The sleeper is a process
+ * where the memory allows. No case asserts that something happens soon: only that it does,
+ * and that a time-out is not early.
+ */
+#include "conformance.h"
+
+#include <signal.h>
+
+#define ALL_WAIT (RINGQ_PRODUCER_WAIT | RINGQ_CONSUMER_WAIT)
+#define HOUR (3600 * 1000 * MS)
+
+/* More than the sleeper asks for at once. */
+#define CAPACITY 14
+
+struct call {
+	enum ringq_role role;
+	int64_t (*make)(struct ringq_port *port, int64_t timeout);
+	int64_t woken;		/* what it returns when it gets what it wants */
+	int64_t closed;		/* ...when the ring is closed */
+	int64_t left;		/* ...when the other side has left for good */
+	uint64_t need;		/* messages sent, or freed, that it waits for */
+};
+
+static int64_t make_recv(struct ringq_port *port, int64_t timeout)
+{
+	uint64_t msg;
+
+	return ringq_recv(port, &msg, timeout);
+}
+
+static int64_t make_recv_many(struct ringq_port *port, int64_t timeout)
+{
+	uint64_t msgs[3];
+
+	return ringq_recv_many(port, msgs, 3, timeout);
+}
+
+static int64_t make_peek(struct ringq_port *port, int64_t timeout)
+{
+	return ringq_peek(port, 3, timeout);
+}
+
+static int64_t make_send(struct ringq_port *port, int64_t timeout)
+{
+	uint64_t msg = 0;
+
+	return ringq_send(port, &msg, timeout);
+}
+
+static int64_t make_send_many(struct ringq_port *port, int64_t timeout)
+{
+	uint64_t msgs[2] = { 0 };
+
+	return ringq_send_many(port, msgs, 2, timeout);
+}
+
+static int64_t make_reserve(struct ringq_port *port, int64_t timeout)
+{
+	return ringq_reserve(port, 3, timeout);
+}
+
+enum { RECV, RECV_MANY, PEEK, SEND, SEND_MANY, RESERVE, DRAIN, CALLS };
+
+static const struct call calls[CALLS] = {
+	[RECV] = { RINGQ_CONSUMER, make_recv, 1, 0, 0, 1 },
+	[RECV_MANY] = { RINGQ_CONSUMER, make_recv_many, 1, 0, 0, 1 },
+	[PEEK] = { RINGQ_CONSUMER, make_peek, 1, 0, 0, 1 },
+	[SEND] = { RINGQ_PRODUCER, make_send, 1, -EPIPE, -EPIPE, 1 },
+	[SEND_MANY] = { RINGQ_PRODUCER, make_send_many, 2, -EPIPE, -EPIPE, 2 },
+	[RESERVE] = { RINGQ_PRODUCER, make_reserve, 0, -EPIPE, -EPIPE, 3 },
+	/* The end of sending is no reason not to wait for what was sent. */
+	[DRAIN] = { RINGQ_PRODUCER, NULL, 0, 0, -EPIPE, CAPACITY },
+};
+
+static enum ringq_role other_role(const struct call *call)
+{
+	return call->role == RINGQ_PRODUCER ? RINGQ_CONSUMER : RINGQ_PRODUCER;
+}
+
+struct sleeper {
+	const struct call *call;
+	int64_t timeout;
+	struct {
+		int64_t result;
+		int64_t slept;
+	} *shared;
+	struct ringq *ring;
+	struct conf_peer *peer;
+	uint64_t next;		/* number of the next message of the test's own port */
+};
+
+static void sleep_in_call(struct ringq *ring, void *arg)
+{
+	const struct sleeper *s = arg;
+	struct ringq_port port;
+	int64_t start;
+	uint64_t i;
+	int r;
+
+	EXPECT(ringq_attach(ring, s->call->role, &port), 0);
+	for (i = 0; s->call->role == RINGQ_PRODUCER; i++) {
+		r = conf_send_seq(&port, i);
+		if (r == -EAGAIN)
+			break;
+		EXPECT(r, 1);
+	}
+	start = conf_now();
+	conf_will_sleep();
+	s->shared->result = s->call->make ? s->call->make(&port, s->timeout) :
+					    ringq_drain(&port, s->timeout);
+	s->shared->slept = conf_now() - start;
+	ringq_detach(&port);
+}
+
+static void start_sleeper(struct sleeper *s, uint64_t which, uint32_t flags, int64_t timeout)
+{
+	s->call = &calls[which];
+	s->timeout = timeout;
+	s->next = 0;
+	s->shared = conf_shared(sizeof(*s->shared));
+	s->ring = conf_ring(sizeof(uint64_t), CAPACITY, flags);
+	EXPECT(conf_capacity(s->ring), CAPACITY);
+	s->peer = conf_start(s->ring, sleep_in_call, s);
+	conf_await_sleep(s->peer);
+}
+
+static int64_t end_sleeper(struct sleeper *s)
+{
+	conf_join(s->peer);
+	return s->shared->result;
+}
+
+/* Does n of what the sleeper waits for, in one of three ways. */
+static void serve(struct sleeper *s, struct ringq_port *port, uint64_t n, unsigned int way)
+{
+	uint64_t msgs[CAPACITY], i;
+
+	if (s->call->role == RINGQ_PRODUCER) {
+		if (way == 0) {
+			conf_recv_range(port, s->next, s->next + n);
+		} else if (way == 1) {
+			EXPECT(ringq_recv_many(port, msgs, n, RINGQ_NOWAIT), n);
+		} else {
+			EXPECT(ringq_peek(port, n, RINGQ_NOWAIT), n);
+			EXPECT(ringq_release(port, n), 0);
+		}
+	} else {
+		for (i = 0; i < n; i++)
+			conf_fill(&msgs[i], sizeof(msgs[i]), s->next + i);
+		if (way == 0) {
+			conf_send_range(port, s->next, s->next + n);
+		} else if (way == 1) {
+			EXPECT(ringq_send_many(port, msgs, n, RINGQ_NOWAIT), n);
+		} else {
+			EXPECT(ringq_reserve(port, n, RINGQ_NOWAIT), 0);
+			for (i = 0; i < n; i++)
+				*(uint64_t *)ringq_at(port, i) = msgs[i];
+			EXPECT(ringq_commit(port, n), 0);
+		}
+	}
+	s->next += n;
+}
+
+static void timed(uint64_t which)
+{
+	static const int64_t waits[] = { 1, 20 * MS };
+	struct sleeper s;
+	unsigned int i;
+
+	for (i = 0; i < COUNT(waits); i++) {
+		struct ringq_port port;
+
+		s.call = &calls[which];
+		s.timeout = waits[i];
+		s.shared = conf_shared(sizeof(*s.shared));
+		s.ring = conf_ring(sizeof(uint64_t), CAPACITY, 0);
+		/* The other side is there, and does nothing. */
+		EXPECT(ringq_attach(s.ring, other_role(s.call), &port), 0);
+		s.peer = conf_start(s.ring, sleep_in_call, &s);
+		EXPECT(end_sleeper(&s), -ETIMEDOUT);
+		CHECK(s.shared->slept >= waits[i], "%lld ns asked, gave up after %lld",
+		      (long long)waits[i], (long long)s.shared->slept);
+		ringq_detach(&port);
+		ringq_leave(s.ring);
+	}
+}
+
+static void woken(uint64_t which)
+{
+	struct ringq_port port;
+	struct sleeper s;
+	unsigned int way;
+
+	for (way = 0; way < 3; way++) {
+		start_sleeper(&s, which, 0, way == 1 ? HOUR : RINGQ_FOREVER);
+		EXPECT(ringq_attach(s.ring, other_role(s.call), &port), 0);
+		/* To attach is not what it waits for. */
+		conf_await_sleep(s.peer);
+		serve(&s, &port, s.call->need, way);
+		EXPECT(end_sleeper(&s), s.call->woken);
+		ringq_detach(&port);
+		ringq_leave(s.ring);
+	}
+}
+
+/* Less than it needs does not let it go on. */
+static void woken_in_vain(uint64_t which)
+{
+	struct ringq_port port;
+	struct sleeper s;
+
+	start_sleeper(&s, which, 0, RINGQ_FOREVER);
+	EXPECT(ringq_attach(s.ring, other_role(s.call), &port), 0);
+	while (s.next + 1 < s.call->need) {
+		serve(&s, &port, 1, 0);
+		conf_await_sleep(s.peer);
+	}
+	serve(&s, &port, 1, 0);
+	EXPECT(end_sleeper(&s), s.call->woken);
+	ringq_detach(&port);
+	ringq_leave(s.ring);
+}
+
+static int *signals;
+
+static void count_signal(int sig)
+{
+	(void)sig;
+	__atomic_fetch_add(signals, 1, __ATOMIC_SEQ_CST);
+}
+
+static void on_signal(int flags)
+{
+	const struct sigaction act = { .sa_handler = count_signal, .sa_flags = flags };
+
+	signals = conf_shared(sizeof(*signals));
+	sigaction(SIGUSR1, &act, NULL);
+}
+
+static void interrupted(uint64_t which)
+{
+	/* With a time-out SA_RESTART makes no difference. */
+	static const struct {
+		int flags;
+		int64_t timeout;
+	} tries[] = { { 0, RINGQ_FOREVER }, { 0, HOUR }, { SA_RESTART, HOUR } };
+	struct sleeper s;
+	unsigned int i;
+
+	for (i = 0; i < COUNT(tries); i++) {
+		on_signal(tries[i].flags);
+		start_sleeper(&s, which, 0, tries[i].timeout);
+		conf_signal(s.peer, SIGUSR1);
+		EXPECT(end_sleeper(&s), -EINTR);
+		EXPECT(*signals, 1);
+		ringq_leave(s.ring);
+	}
+}
+
+static void restarted(uint64_t which)
+{
+	struct ringq_port port;
+	struct sleeper s;
+	int i;
+
+	on_signal(SA_RESTART);
+	start_sleeper(&s, which, 0, RINGQ_FOREVER);
+	for (i = 1; i <= 3; i++) {
+		conf_signal(s.peer, SIGUSR1);
+		while (__atomic_load_n(signals, __ATOMIC_SEQ_CST) < i)
+			conf_sleep(MS);
+		conf_await_sleep(s.peer);
+	}
+	EXPECT(ringq_attach(s.ring, other_role(s.call), &port), 0);
+	serve(&s, &port, s.call->need, 0);
+	EXPECT(end_sleeper(&s), s.call->woken);
+	ringq_detach(&port);
+	ringq_leave(s.ring);
+}
+
+static void closed(uint64_t which)
+{
+	struct ringq_port port;
+	struct sleeper s;
+
+	start_sleeper(&s, which, ALL_WAIT, RINGQ_FOREVER);
+	EXPECT(ringq_attach(s.ring, other_role(s.call), &port), 0);
+	EXPECT(ringq_close(&port), 0);
+	if (which == DRAIN) {
+		conf_await_sleep(s.peer);
+		serve(&s, &port, s.call->need, 0);
+	}
+	EXPECT(end_sleeper(&s), s.call->closed);
+	ringq_detach(&port);
+	ringq_leave(s.ring);
+}
+
+static void left(uint64_t which)
+{
+	struct ringq_port port;
+	struct sleeper s;
+
+	start_sleeper(&s, which, 0, RINGQ_FOREVER);
+	EXPECT(ringq_attach(s.ring, other_role(s.call), &port), 0);
+	conf_await_sleep(s.peer);
+	ringq_detach(&port);
+	EXPECT(end_sleeper(&s), s.call->left);
+	ringq_leave(s.ring);
+}
+
+/* A successor comes and does what is wanted. */
+static void succeed(struct sleeper *s)
+{
+	struct ringq_port port;
+
+	conf_await_sleep(s->peer);
+	EXPECT(ringq_attach(s->ring, other_role(s->call), &port), 0);
+	EXPECT(ringq_position(&port), 0);
+	serve(s, &port, s->call->need, 2);
+	EXPECT(end_sleeper(s), s->call->woken);
+	ringq_detach(&port);
+	ringq_leave(s->ring);
+}
+
+static void left_wait(uint64_t which)
+{
+	struct ringq_port port;
+	struct sleeper s;
+
+	start_sleeper(&s, which, ALL_WAIT, RINGQ_FOREVER);
+	EXPECT(ringq_attach(s.ring, other_role(s.call), &port), 0);
+	ringq_detach(&port);
+	succeed(&s);
+}
+
+/* Takes the place and does nothing with it until it is killed. */
+static void sit(struct ringq *ring, void *arg)
+{
+	const struct call *call = arg;
+	struct ringq_port port;
+
+	EXPECT(ringq_attach(ring, other_role(call), &port), 0);
+	conf_will_sleep();
+	while (!conf_dying())
+		conf_sleep(MS);
+	ringq_detach(&port);
+}
+
+static void kill_other(struct sleeper *s)
+{
+	struct conf_peer *victim = conf_start(s->ring, sit, (void *)s->call);
+
+	conf_await_sleep(victim);
+	conf_await_sleep(s->peer);
+	conf_kill(victim);
+}
+
+static void killed(uint64_t which)
+{
+	struct sleeper s;
+
+	start_sleeper(&s, which, 0, RINGQ_FOREVER);
+	kill_other(&s);
+	EXPECT(end_sleeper(&s), s.call->left == -EPIPE ? conf_death_error() : s.call->left);
+	ringq_leave(s.ring);
+}
+
+static void killed_wait(uint64_t which)
+{
+	struct sleeper s;
+
+	start_sleeper(&s, which, ALL_WAIT, RINGQ_FOREVER);
+	kill_other(&s);
+	succeed(&s);
+}
+
+/* The sleeper itself is killed. Its peer gets what was committed, or the error. */
+static void dies(uint64_t which)
+{
+	struct ringq_port port;
+	struct sleeper s;
+	uint64_t i;
+	int r;
+
+	start_sleeper(&s, which, 0, RINGQ_FOREVER);
+	EXPECT(ringq_attach(s.ring, other_role(s.call), &port), 0);
+	conf_await_sleep(s.peer);
+	conf_kill(s.peer);
+	if (s.call->role == RINGQ_PRODUCER) {
+		conf_recv_range(&port, 0, CAPACITY);
+		EXPECT(ringq_recv(&port, &i, RINGQ_FOREVER), 0);
+		EXPECT(ringq_recv(&port, &i, RINGQ_FOREVER), 0);
+	} else {
+		for (i = 0; (r = ringq_send(&port, &i, RINGQ_FOREVER)) == 1; i++)
+			;
+		EXPECT(r, conf_death_error());
+		CHECK(i <= CAPACITY, "%llu messages went into a ring of %d",
+		      (unsigned long long)i, CAPACITY);
+		EXPECT(ringq_send(&port, &i, RINGQ_FOREVER), conf_death_error());
+	}
+	ringq_detach(&port);
+	EXPECT(ringq_attach(s.ring, s.call->role, &port), -EPIPE);
+	ringq_leave(s.ring);
+}
+
+static void dies_wait(uint64_t which)
+{
+	struct ringq_port port, successor;
+	struct sleeper s;
+	uint64_t next;
+
+	start_sleeper(&s, which, ALL_WAIT, RINGQ_FOREVER);
+	EXPECT(ringq_attach(s.ring, other_role(s.call), &port), 0);
+	conf_kill(s.peer);
+	/* At once: who was waited for is dead. */
+	EXPECT(ringq_attach(s.ring, s.call->role, &successor), 0);
+	next = s.call->role == RINGQ_PRODUCER ? CAPACITY : 0;
+	EXPECT(ringq_position(&successor), next);
+	if (s.call->role == RINGQ_PRODUCER) {
+		conf_recv_range(&port, 0, CAPACITY);
+		conf_send_range(&successor, next, next + 5);
+		conf_recv_range(&port, next, next + 5);
+	} else {
+		conf_send_range(&port, 0, CAPACITY);
+		conf_recv_range(&successor, 0, CAPACITY);
+		EXPECT(ringq_flags(&successor), 0);
+	}
+	ringq_detach(&port);
+	ringq_detach(&successor);
+	ringq_leave(s.ring);
+}
+
+#define EACH(name, body)			\
+	{ name "-recv", body, RECV },		\
+	{ name "-recv-many", body, RECV_MANY },	\
+	{ name "-peek", body, PEEK },		\
+	{ name "-send", body, SEND },		\
+	{ name "-send-many", body, SEND_MANY },	\
+	{ name "-reserve", body, RESERVE },	\
+	{ name "-drain", body, DRAIN },
+
+const struct conf_case conf_blocked[] = {
+	EACH("timed", timed)
+	EACH("woken", woken)
+	{ "woken-in-vain-reserve", woken_in_vain, RESERVE },
+	{ "woken-in-vain-drain", woken_in_vain, DRAIN },
+	EACH("interrupted", interrupted)
+	EACH("restarted", restarted)
+	EACH("closed-while-waiting", closed)
+	EACH("left-while-waiting", left)
+	EACH("left-and-succeeded-while-waiting", left_wait)
+	EACH("killed-while-waiting", killed)
+	EACH("killed-and-succeeded-while-waiting", killed_wait)
+	EACH("dies-waiting", dies)
+	EACH("dies-waiting-and-succeeded", dies_wait)
+	{ 0 }
+};

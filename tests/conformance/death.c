@@ -1,0 +1,489 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * kill -9 in mid-stream, at moments that nobody chose: the receiver gets a prefix of what
+ * the dead one sent, all that it had committed and nothing torn, and then the end, or its
+ * successor; the sender gets the error, or a successor goes on with nothing lost and at most
+ * what had been peeked coming twice, flagged. (Deaths of and beside sleepers: blocked.c.)
+ *
+ * What a victim knows of itself it stores in shared memory after each call that has
+ * returned. The call that was under way when it died may or may not have had its effect: so
+ * the truth is between what is known and one batch more.
+ */
+#include "conformance.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#define ALL_WAIT (RINGQ_PRODUCER_WAIT | RINGQ_CONSUMER_WAIT)
+#define BATCH 10
+#define SENT 12		/* by redelivery() */
+
+enum way { ONE, MANY, IN_PLACE };
+
+struct victim {
+	struct {
+		uint64_t sent;		/* below it all is committed */
+		uint64_t released;	/* below it all has been received or released */
+		uint64_t shown;		/* below it all has been peeked */
+		bool done;		/* it has seen the end, and lives */
+	} *known;
+	enum way way;
+};
+
+static uint64_t batch_of(enum way way)
+{
+	return way == ONE ? 1 : BATCH;
+}
+
+static uint64_t load(const uint64_t *p)
+{
+	return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+}
+
+static void store(uint64_t *p, uint64_t value)
+{
+	__atomic_store_n(p, value, __ATOMIC_RELEASE);
+}
+
+static int64_t send_batch(struct ringq_port *port, enum way way, unsigned char *msgs, uint64_t seq)
+{
+	uint64_t n = batch_of(way), i;
+	int64_t r;
+
+	if (way == IN_PLACE) {
+		r = ringq_reserve(port, n, RINGQ_FOREVER);
+		for (i = 0; r == 0 && i < n; i++)
+			conf_fill(ringq_at(port, i), port->elem_size, seq + i);
+		if (r == 0)
+			EXPECT(ringq_commit(port, n), 0);
+		return r < 0 ? r : (int64_t)n;
+	}
+	for (i = 0; i < n; i++)
+		conf_fill(msgs + i * port->elem_size, port->elem_size, seq + i);
+	return way == ONE ? ringq_send(port, msgs, RINGQ_FOREVER) :
+			    ringq_send_many(port, msgs, n, RINGQ_FOREVER);
+}
+
+/* Sends for ever; the messages are their positions. */
+static void send_until_killed(struct ringq *ring, void *arg)
+{
+	const struct victim *v = arg;
+	struct ringq_port port;
+	unsigned char *msgs;
+	uint64_t seq;
+	int64_t r;
+
+	EXPECT(ringq_attach(ring, RINGQ_PRODUCER, &port), 0);
+	msgs = malloc(BATCH * port.elem_size);
+	seq = ringq_position(&port);
+	CHECK(seq >= v->known->sent && seq <= v->known->sent + BATCH,
+	      "%llu were sent, the successor goes on at %llu",
+	      (unsigned long long)v->known->sent, (unsigned long long)seq);
+	store(&v->known->sent, seq);
+	for (;;) {
+		r = send_batch(&port, v->way, msgs, seq);
+		if (conf_dying())
+			break;
+		EXPECT(r, batch_of(v->way));
+		seq += r;
+		store(&v->known->sent, seq);
+	}
+	free(msgs);
+	ringq_detach(&port);
+}
+
+static void sender_killed(uint64_t size)
+{
+	uint64_t rounds = conf_times(30), round, got, until, sent;
+	struct victim v;
+	struct ringq_port port;
+	struct conf_peer *peer;
+	struct ringq *ring;
+	int r;
+
+	for (round = 0; round < rounds; round++) {
+		v.known = conf_shared(sizeof(*v.known));
+		v.way = round % 3;
+		ring = conf_ring(size, round % 2 ? 20 : 1000, 0);
+		EXPECT(ringq_attach(ring, RINGQ_CONSUMER, &port), 0);
+		peer = conf_start(ring, send_until_killed, &v);
+		until = conf_random(2000);
+		for (got = 0; got < until; got += r)
+			while ((r = conf_recv_seq(&port, got)) == -EAGAIN)
+				;
+		conf_sleep(conf_random(MS / 10));
+		conf_kill(peer);
+		while ((r = conf_recv_seq(&port, got)) != 0) {
+			if (r == 1)
+				got++;
+			else
+				EXPECT(r, -EAGAIN);
+		}
+		sent = load(&v.known->sent);
+		CHECK(got >= sent && got <= sent + batch_of(v.way), "%llu sent, %llu received",
+		      (unsigned long long)sent, (unsigned long long)got);
+		EXPECT(conf_recv_seq(&port, got), 0);
+		ringq_detach(&port);
+		ringq_leave(ring);
+	}
+}
+
+/* One sender is killed after the other; the receiver, who sleeps and wakes, sees one stream. */
+static void senders_killed(uint64_t size)
+{
+	struct victim v = { .known = conf_shared(sizeof(*v.known)) };
+	struct ringq *ring = conf_ring(size, 20, RINGQ_PRODUCER_WAIT);
+	unsigned char *msg = malloc(size);
+	uint64_t rounds = conf_times(30), round, got = 0, until;
+	struct ringq_port port;
+	struct conf_peer *peer;
+
+	EXPECT(ringq_attach(ring, RINGQ_CONSUMER, &port), 0);
+	for (round = 0; round < rounds; round++) {
+		v.way = round % 3;
+		peer = conf_start(ring, send_until_killed, &v);
+		until = got + 1 + conf_random(500);
+		for (; got < until; got++) {
+			EXPECT(ringq_recv(&port, msg, RINGQ_FOREVER), 1);
+			conf_verify(msg, size, got);
+		}
+		conf_kill(peer);
+		/* Nobody sends now, and yet it is not the end. */
+		if (round % 4 == 0) {
+			while (ringq_recv(&port, msg, RINGQ_NOWAIT) == 1)
+				conf_verify(msg, size, got++);
+			EXPECT(ringq_recv(&port, msg, MS), -ETIMEDOUT);
+		}
+	}
+	free(msg);
+	ringq_detach(&port);
+	ringq_leave(ring);
+}
+
+/*
+ * Receives until killed or until the end, and judges what its predecessor left: from where
+ * it goes on, and what is flagged.
+ */
+static void recv_until_killed(struct ringq *ring, void *arg)
+{
+	const struct victim *v = arg;
+	uint64_t released = load(&v->known->released), shown = load(&v->known->shown), seq, i;
+	struct ringq_port port;
+	unsigned char *msgs;
+	int64_t r;
+
+	EXPECT(ringq_attach(ring, RINGQ_CONSUMER, &port), 0);
+	msgs = malloc(BATCH * port.elem_size);
+	seq = ringq_position(&port);
+	CHECK(seq >= released && seq <= released + BATCH,
+	      "%llu were received, the successor goes on at %llu",
+	      (unsigned long long)released, (unsigned long long)seq);
+	for (;;) {
+		r = v->way == IN_PLACE ? ringq_peek(&port, BATCH, RINGQ_FOREVER) :
+		    v->way == MANY ? ringq_recv_many(&port, msgs, BATCH, RINGQ_FOREVER) :
+				     ringq_recv(&port, msgs, RINGQ_FOREVER);
+		if (r <= 0)
+			break;
+		if (ringq_flags(&port) & RINGQ_REDELIVERED)
+			CHECK(seq + r <= shown + BATCH, "%llu is flagged, and nobody was shown it",
+			      (unsigned long long)(seq + r - 1));
+		else
+			CHECK(seq >= shown, "%llu was shown before, and is not flagged",
+			      (unsigned long long)seq);
+		for (i = 0; i < (uint64_t)r; i++)
+			conf_verify(v->way == IN_PLACE ? ringq_at(&port, i) :
+							 msgs + i * port.elem_size,
+				    port.elem_size, seq + i);
+		if (v->way == IN_PLACE) {
+			if (seq + r > load(&v->known->shown))
+				store(&v->known->shown, seq + r);
+			EXPECT(ringq_release(&port, r), 0);
+		}
+		seq += r;
+		store(&v->known->released, seq);
+		if (conf_dying())
+			break;
+	}
+	if (r == 0)
+		v->known->done = true;
+	else if (!conf_dying())
+		EXPECT(r, 1);
+	free(msgs);
+	ringq_detach(&port);
+}
+
+static void receiver_killed(uint64_t size)
+{
+	uint64_t rounds = conf_times(30), round, seq, until;
+	struct victim v;
+	struct ringq_port port;
+	unsigned char *msgs = malloc(BATCH * size);
+	struct conf_peer *peer;
+	struct ringq *ring;
+	int64_t timeout, r;
+
+	for (round = 0; round < rounds; round++) {
+		v.known = conf_shared(sizeof(*v.known));
+		v.way = round % 3;
+		ring = conf_ring(size, round % 2 ? 20 : 1000, 0);
+		EXPECT(ringq_attach(ring, RINGQ_PRODUCER, &port), 0);
+		peer = conf_start(ring, recv_until_killed, &v);
+		until = 1 + conf_random(2000);
+		for (seq = 0; seq < until || !load(&v.known->released); seq += r) {
+			r = send_batch(&port, MANY, msgs, seq);
+			EXPECT(r, BATCH);
+		}
+		conf_kill(peer);
+		/* Both to those who try and to those who wait. */
+		timeout = round % 2 ? RINGQ_FOREVER : RINGQ_NOWAIT;
+		do {
+			r = ringq_send(&port, msgs, timeout);
+			seq += r == 1;
+		} while (r == 1 || r == -EAGAIN);
+		EXPECT(r, conf_death_error());
+		EXPECT(ringq_send(&port, msgs, RINGQ_FOREVER), conf_death_error());
+		EXPECT(ringq_reserve(&port, 1, RINGQ_NOWAIT), conf_death_error());
+		CHECK(load(&v.known->released) <= seq, "received more than was sent");
+		ringq_detach(&port);
+		ringq_leave(ring);
+	}
+	free(msgs);
+}
+
+struct feed {
+	bool *stop;
+	uint64_t *sent;
+};
+
+static void send_feed(struct ringq *ring, void *arg)
+{
+	const struct feed *feed = arg;
+	unsigned char msgs[BATCH * 2000];
+	struct ringq_port port;
+	uint64_t seq;
+
+	EXPECT(ringq_attach(ring, RINGQ_PRODUCER, &port), 0);
+	for (seq = 0; !__atomic_load_n(feed->stop, __ATOMIC_ACQUIRE); seq += BATCH)
+		EXPECT(send_batch(&port, seq / BATCH % 2 ? MANY : IN_PLACE, msgs, seq), BATCH);
+	EXPECT(ringq_drain(&port, RINGQ_FOREVER), 0);
+	*feed->sent = seq;
+	ringq_detach(&port);
+}
+
+/* One receiver is killed after the other, and in the end there is one that stays. */
+static void receivers_killed(uint64_t size)
+{
+	struct victim v = { .known = conf_shared(sizeof(*v.known)) };
+	struct ringq *ring = conf_ring(size, 50, RINGQ_CONSUMER_WAIT);
+	struct feed feed = {
+		.stop = conf_shared(sizeof(*feed.stop)), .sent = conf_shared(sizeof(*feed.sent)),
+	};
+	uint64_t rounds = conf_times(40), round, until;
+	struct conf_peer *sender, *peer;
+
+	sender = conf_start(ring, send_feed, &feed);
+	for (round = 0; round < rounds; round++) {
+		v.way = conf_random(3);
+		until = load(&v.known->released) + conf_random(500);
+		peer = conf_start(ring, recv_until_killed, &v);
+		while (load(&v.known->released) < until)
+			;
+		conf_sleep(conf_random(MS / 10));
+		conf_kill(peer);
+	}
+	__atomic_store_n(feed.stop, true, __ATOMIC_RELEASE);
+	v.way = IN_PLACE;
+	peer = conf_start(ring, recv_until_killed, &v);
+	conf_join(sender);
+	conf_join(peer);
+	CHECK(v.known->done, "the last receiver did not come to the end");
+	EXPECT(v.known->released, *feed.sent);
+	ringq_leave(ring);
+}
+
+/* Peeks, releases and receives as told, and stays. */
+#define KEEP UINT64_MAX		/* does not release, not even 0 */
+
+struct hand {
+	uint64_t peek, release, recv;
+};
+
+static void hold(struct ringq *ring, void *arg)
+{
+	const struct hand *hand = arg;
+	struct ringq_port port;
+	uint64_t seq;
+
+	EXPECT(ringq_attach(ring, RINGQ_CONSUMER, &port), 0);
+	seq = ringq_position(&port);
+	if (hand->peek)
+		EXPECT(ringq_peek(&port, hand->peek, RINGQ_NOWAIT), hand->peek);
+	if (hand->peek && hand->release != KEEP) {
+		EXPECT(ringq_release(&port, hand->release), 0);
+		seq += hand->release;
+	}
+	conf_recv_range(&port, seq, seq + hand->recv);
+	conf_will_sleep();
+	while (!conf_dying())
+		conf_sleep(MS);
+	ringq_detach(&port);
+}
+
+static void hold_and_die(struct ringq *ring, const struct hand *hand)
+{
+	struct conf_peer *peer = conf_start(ring, hold, (void *)hand);
+
+	conf_await_sleep(peer);
+	conf_kill(peer);
+}
+
+/* The next n are flagged, and those after them are not, and never in one batch with them. */
+static void expect_flagged(struct ringq_port *in, uint64_t n, bool in_place)
+{
+	unsigned char *msgs = malloc(20 * in->elem_size);
+	uint64_t next = ringq_position(in);
+
+	if (n && in_place) {
+		EXPECT(ringq_peek(in, 20, RINGQ_NOWAIT), n);
+		EXPECT(ringq_flags(in), RINGQ_REDELIVERED);
+		conf_verify(ringq_at(in, n - 1), in->elem_size, next + n - 1);
+		EXPECT(ringq_release(in, n - 1), 0);
+		conf_recv_range(in, next + n - 1, next + n);
+		EXPECT(ringq_flags(in), RINGQ_REDELIVERED);
+	} else if (n) {
+		EXPECT(ringq_recv_many(in, msgs, 20, RINGQ_NOWAIT), n);
+		EXPECT(ringq_flags(in), RINGQ_REDELIVERED);
+		conf_verify(msgs, in->elem_size, next);
+	}
+	next += n;
+	if (next == SENT)
+		return;
+	EXPECT(ringq_peek(in, 20, RINGQ_NOWAIT), SENT - next);
+	EXPECT(ringq_flags(in), 0);
+	conf_verify(ringq_at(in, 0), in->elem_size, next);
+	free(msgs);
+}
+
+/* Exactly what was peeked and not delivered is flagged. */
+static void redelivery(uint64_t size)
+{
+	static const struct {
+		struct hand hand;
+		uint64_t next, flagged;
+	} tries[] = {
+		{ { 0, 0, 4 }, 4, 0 },		/* received is delivered */
+		{ { 5, 5, 0 }, 5, 0 },		/* released is delivered */
+		{ { 5, KEEP, 0 }, 0, 5 },
+		{ { SENT, KEEP, 0 }, 0, SENT },
+		{ { 5, 2, 0 }, 2, 3 },		/* given back, but it was seen */
+		{ { 5, 2, 1 }, 3, 2 },
+		{ { 5, 2, 7 }, 9, 0 },
+	};
+	static const struct hand look = { 2, KEEP, 0 };
+	struct ringq_port out, in;
+	struct ringq *ring;
+	unsigned int t, way;
+	uint64_t flagged;
+
+	for (t = 0; t < 3 * COUNT(tries); t++) {
+		way = t % 3;
+		flagged = tries[t / 3].flagged;
+		ring = conf_ring(size, 20, ALL_WAIT);
+		EXPECT(ringq_attach(ring, RINGQ_PRODUCER, &out), 0);
+		conf_send_range(&out, 0, SENT);
+		hold_and_die(ring, &tries[t / 3].hand);
+		/* In the hands of a second one, who also dies. */
+		if (way == 2) {
+			hold_and_die(ring, &look);
+			if (flagged < look.peek)
+				flagged = look.peek;
+		}
+		EXPECT(ringq_attach(ring, RINGQ_CONSUMER, &in), 0);
+		EXPECT(ringq_position(&in), tries[t / 3].next);
+		expect_flagged(&in, flagged, way == 0);
+		ringq_detach(&in);
+		ringq_detach(&out);
+		ringq_leave(ring);
+	}
+}
+
+/* Has a child that outlives it, until the case ends. */
+static void leave_a_child(struct ringq *ring, void *arg)
+{
+	struct ringq_port port;
+
+	(void)arg;
+	EXPECT(ringq_attach(ring, RINGQ_PRODUCER, &port), 0);
+	conf_send_range(&port, 0, 3);
+	if (conf.processes && fork() == 0)
+		for (;;)
+			pause();
+	conf_will_sleep();
+	while (!conf_dying())
+		conf_sleep(MS);
+	ringq_detach(&port);
+}
+
+/* A child that the dead one had forked keeps nothing of it alive. */
+static void child_outlives(uint64_t size)
+{
+	struct ringq *ring = conf_ring(size, 20, 0);
+	struct ringq_port port;
+	struct conf_peer *peer;
+
+	EXPECT(ringq_attach(ring, RINGQ_CONSUMER, &port), 0);
+	peer = conf_start(ring, leave_a_child, NULL);
+	conf_await_sleep(peer);
+	conf_kill(peer);
+	conf_recv_range(&port, 0, 3);
+	EXPECT(ringq_recv(&port, (unsigned char[2000]){ 0 }, RINGQ_FOREVER), 0);
+	ringq_detach(&port);
+	ringq_leave(ring);
+}
+
+/* Both sides die, again and again; what is left is a ring that works. */
+static void both_killed(uint64_t size)
+{
+	struct victim v = { .known = conf_shared(sizeof(*v.known)) };
+	struct ringq *ring = conf_ring(size, 50, ALL_WAIT);
+	uint64_t rounds = conf_times(30), round, until;
+	struct conf_peer *sender, *receiver;
+	struct ringq_port out, in;
+
+	for (round = 0; round < rounds; round++) {
+		v.way = round % 3;
+		sender = conf_start(ring, send_until_killed, &v);
+		receiver = conf_start(ring, recv_until_killed, &v);
+		until = load(&v.known->released) + conf_random(2000);
+		while (load(&v.known->released) < until)
+			;
+		conf_kill(round % 2 ? sender : receiver);
+		conf_sleep(conf_random(MS / 10));
+		conf_kill(round % 2 ? receiver : sender);
+	}
+	EXPECT(ringq_attach(ring, RINGQ_CONSUMER, &in), 0);
+	EXPECT(ringq_attach(ring, RINGQ_PRODUCER, &out), 0);
+	conf_recv_range(&in, ringq_position(&in), ringq_position(&out));
+	EXPECT(conf_recv_seq(&in, 0), -EAGAIN);
+	conf_send_range(&out, 0, conf_capacity(ring));
+	EXPECT(conf_send_seq(&out, 0), -EAGAIN);
+	conf_recv_range(&in, 0, conf_capacity(ring));
+	ringq_detach(&in);
+	ringq_detach(&out);
+	ringq_leave(ring);
+}
+
+#define SIZES(name, body)	\
+	{ name "-8", body, 8 },		\
+	{ name "-1264", body, 1264 },
+
+const struct conf_case conf_death[] = {
+	SIZES("sender-killed", sender_killed)
+	SIZES("senders-killed", senders_killed)
+	SIZES("receiver-killed", receiver_killed)
+	SIZES("receivers-killed", receivers_killed)
+	SIZES("redelivery", redelivery)
+	SIZES("child-outlives", child_outlives)
+	SIZES("both-killed", both_killed)
+	{ 0 }
+};
