@@ -2,7 +2,7 @@
 /* Names and sentences for people. */
 #include "internal.h"
 
-#include <stdlib.h>
+#include <limits.h>
 #include <string.h>
 
 static const struct {
@@ -41,7 +41,8 @@ RINGQ_PUBLIC const char *ringq_strerror(int error)
 {
 	size_t i;
 
-	error = abs(error);
+	/* Not abs(), which the smallest number has none of. */
+	error = error < 0 && error != INT_MIN ? -error : error;
 	for (i = 0; i < sizeof(ringq_errors) / sizeof(ringq_errors[0]); i++) {
 		if (ringq_errors[i].error == error)
 			return ringq_errors[i].text;

@@ -337,6 +337,8 @@ ringq_inline int ringq_spsc_commit(struct ringq_port *p, uint32_t size, uint64_t
 
 	if (ringq_unlikely(n > p->held))
 		return -EINVAL;
+	if (!p->held)
+		return 0;
 	ringq_spsc_unhold(p);
 	if (!n)
 		return 0;
@@ -388,6 +390,8 @@ ringq_inline int ringq_spsc_release(struct ringq_port *p, uint32_t size, uint64_
 
 	if (ringq_unlikely(n > p->held))
 		return -EINVAL;
+	if (!p->held)
+		return 0;
 	if (n < p->held)
 		ringq_store_relaxed(&p->page->hand, p->pos + n);
 	ringq_spsc_unhold(p);

@@ -150,6 +150,15 @@ static void second_hold(uint64_t size)
 	EXPECT(ringq_release(&in, 2), 0);
 	conf_recv_range(&in, 2, 4);
 	EXPECT(conf_recv_seq(&in, 4), -EAGAIN);
+
+	/* None of nothing is nothing. */
+	conf_send_range(&out, 4, 4 + conf_capacity(ring));
+	EXPECT(ringq_commit(&out, 0), 0);
+	ringq_abort(&out);
+	EXPECT(conf_send_seq(&out, 0), -EAGAIN);
+	conf_recv_range(&in, 4, 4 + conf_capacity(ring));
+	EXPECT(ringq_release(&in, 0), 0);
+	EXPECT(conf_recv_seq(&in, 0), -EAGAIN);
 	ringq_detach(&out);
 	ringq_detach(&in);
 	ringq_leave(ring);
