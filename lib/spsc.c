@@ -13,6 +13,27 @@ static int ringq_corrupt(struct ringq_port *p)
 	return -EBADMSG;
 }
 
+/*
+ * A producer at the consumer's heels finds room for a few messages at a time, and each time
+ * takes the line of done away from the consumer, who stores to it at every message: both
+ * crawl. So if there is only little room and more is coming, it waits a moment for more. The
+ * ring is full: nobody waits for what would be sent meanwhile.
+ */
+#define RINGQ_LINGER	64	/* pauses, at most; enough for hundreds of small messages */
+
+static uint64_t ringq_spsc_linger(const struct ringq_port *p, uint64_t done)
+{
+	uint64_t n = p->capacity / 32 < RINGQ_LINGER ? p->capacity / 32 : RINGQ_LINGER, i;
+
+	for (i = 0; i < n; i++) {
+		/* A consumer who does not move now is not waited for. */
+		if (i == 4 && ringq_load_acquire(p->peer_done) == done)
+			return done;
+		ringq_pause();
+	}
+	return ringq_load_acquire(p->peer_done);				/* W1 */
+}
+
 /* Room for need elements: 1. What has been sent so far has not been notified. */
 RINGQ_PUBLIC int ringq_spsc_room(struct ringq_port *p, uint64_t need, int64_t timeout)
 {
@@ -39,6 +60,11 @@ RINGQ_PUBLIC int ringq_spsc_room(struct ringq_port *p, uint64_t need, int64_t ti
 		done = ringq_load_acquire(p->peer_done);			/* W1 */
 		if (p->pos - done > p->capacity)
 			return ringq_corrupt(p);
+		if (p->pos - done != p->capacity && p->pos - done > p->capacity / 8 * 7) {
+			done = ringq_spsc_linger(p, done);
+			if (p->pos - done > p->capacity)
+				return ringq_corrupt(p);
+		}
 		p->limit = done + p->capacity;
 		/* For a successor, which must not find it more than a lap late. */
 		ringq_store_release(p->done, p->pos);
@@ -176,6 +202,7 @@ int ringq_spsc_attach(struct ringq_port *p)
 	p->data = p->base + l->data;
 	p->data_end = p->data + l->slots * l->slot_size;
 	p->stamps = (__u64 *)(p->base + l->bulk);
+	p->far = l->slots * l->slot_size < 4 * RINGQ_PREFETCH_LAG ? UINT64_MAX : 0;
 
 	p->pos = ringq_load_acquire(p->done);
 	if (p->pos - g->first > RINGQ_FIRST_MAX)

@@ -42,7 +42,8 @@ struct ringq_port {
 	uint32_t index;		/* which port page */
 	uint32_t generation;
 	int32_t error;		/* -EBADMSG the ring was found corrupt, -ESTALE detached; or 0 */
-	uint64_t reserved[2];
+	uint64_t far;		/* consumer: not to look far ahead before this position */
+	uint64_t reserved[1];
 } __attribute__((aligned(RINGQ_LINE)));
 
 RINGQ_LAYOUT_ASSERT(sizeof(struct ringq_port) == 192);

@@ -60,8 +60,11 @@
 #include <ringq/wait.h>
 #include <string.h>
 
-/* Large elements: how much of the next one is fetched ahead. */
+/* How much of the next element a producer fetches ahead, at most. */
 #define RINGQ_PREFETCH_MAX	4096
+
+/* How much a consumer that lags fetches ahead, in whole elements. */
+#define RINGQ_PREFETCH_LAG	(16 * RINGQ_LINE)
 
 #ifdef __cplusplus
 extern "C" {
@@ -90,10 +93,21 @@ ringq_inline __u64 *ringq_spsc_stamp(const struct ringq_port *p, uint32_t size)
 	return p->stamp;
 }
 
+/* Elements of a slot, which share its stamp, and its bytes. */
+ringq_inline uint32_t ringq_spsc_per_slot(uint32_t size)
+{
+	return ringq_spsc_is_line(size) ? ringq_per_line(size) : 1;
+}
+
+ringq_inline uint32_t ringq_spsc_slot_size(uint32_t size)
+{
+	return ringq_spsc_is_line(size) ? RINGQ_LINE : ringq_round_up(size, RINGQ_LINE);
+}
+
 /* How many elements, from the port's position on, lie in a row under one stamp. */
 ringq_inline uint64_t ringq_spsc_run(const struct ringq_port *p, uint32_t size)
 {
-	if (ringq_spsc_is_line(size))
+	if (ringq_spsc_per_slot(size) > 1)
 		return ringq_per_line(size) - ((uintptr_t)p->elem & (RINGQ_LINE - 1)) / size;
 	return 1;
 }
@@ -122,22 +136,45 @@ ringq_inline void ringq_spsc_step(struct ringq_port *p, uint32_t size, uint64_t 
 }
 
 /*
- * Large elements: takes the lines of the next one away from the consumer, who had them a
- * lap ago, while this one is being written. That doubles the rate at 1264 bytes; for one
- * line it changes nothing.
+ * Takes the next slot away from the consumer, who had it a lap ago, while this one is being
+ * written. That doubles the rate of elements that fill a line, and of large ones.
  */
 ringq_inline void ringq_spsc_prefetch(const struct ringq_port *p, uint32_t size)
 {
 	const unsigned char *next;
 	uint32_t i;
 
-	if (ringq_spsc_is_line(size))
+	if (ringq_spsc_is_line(size) && (uintptr_t)p->elem & (RINGQ_LINE - 1))
 		return;
-	next = p->elem + ringq_round_up(size, RINGQ_LINE);
+	next = p->elem + ringq_spsc_slot_size(size);
 	if (next == p->data_end)
 		next = p->data;
 	for (i = 0; i < size && i < RINGQ_PREFETCH_MAX; i += RINGQ_LINE)
 		ringq_prefetch_write(next + i);
+}
+
+/*
+ * Copies n elements of one slot. Large ones go line by line, for memcpy() is a string
+ * instruction to some compilers, and that makes no use of lines that were fetched ahead.
+ */
+ringq_inline void ringq_spsc_copy(void *to, const void *from, uint32_t size, uint64_t n)
+{
+	unsigned char *t = (unsigned char *)to;
+	const unsigned char *f = (const unsigned char *)from;
+	uint32_t i;
+
+	if (ringq_spsc_per_slot(size) > 1) {
+		if (n == ringq_spsc_per_slot(size))
+			memcpy(t, f, ringq_spsc_per_slot(size) * size);
+		else
+			memcpy(t, f, n * size);
+		return;
+	}
+	for (i = 0; i + RINGQ_LINE <= size; i += RINGQ_LINE) {
+		memcpy(t + i, f + i, RINGQ_LINE);
+		ringq_compiler_barrier();
+	}
+	memcpy(t + i, f + i, size - i);
 }
 
 /* Publishes n elements that have been written at the port's position, at most a run. */
@@ -156,6 +193,47 @@ ringq_inline int ringq_spsc_have_room(struct ringq_port *p, int64_t timeout)
 	return 1;
 }
 
+/*
+ * A consumer that lags fetches what it will read next before it gets there: one miss at a
+ * time would be the pace otherwise. But only what has been published: to look at a line
+ * that is being written is to take it away from the writer. So one look goes far ahead: if
+ * slot 2n - 1 from here is published, all before it are, and n to 2n - 1 are fetched while
+ * the n before them are read. If it is not, the next look waits until we have got there.
+ */
+ringq_inline void ringq_spsc_look_far(struct ringq_port *p, uint32_t size)
+{
+	const uint64_t slot_size = ringq_spsc_slot_size(size), each = ringq_spsc_per_slot(size);
+	const uint64_t n = slot_size < RINGQ_PREFETCH_LAG ? RINGQ_PREFETCH_LAG / slot_size : 1;
+	const uint64_t span = p->data_end - p->data;
+	unsigned char *slot, *far;
+	const __u64 *stamp;
+	uint64_t ahead, i;
+
+	if (ringq_likely(p->pos < p->far))
+		return;
+	slot = p->elem - ((uintptr_t)p->elem & (RINGQ_LINE - 1));
+	if (ringq_spsc_is_line(size)) {
+		far = slot + (2 * n - 1) * RINGQ_LINE;
+		stamp = (const __u64 *)((far < p->data_end ? far : far - span) + RINGQ_LINE_ROOM);
+	} else {
+		i = p->stamp - p->stamps + 2 * n - 1;
+		stamp = p->stamps + (i < p->capacity ? i : i - p->capacity);
+	}
+	/* In this lap its stamp is higher than this, whatever part of it is published. */
+	ahead = ringq_load_acquire(stamp) -
+		RINGQ_STAMP(p->pos + (2 * n - 2) * each, RINGQ_FULL);		/* R1 */
+	if (ahead >= p->capacity << 2) {
+		p->far = p->pos + 2 * n * each;
+		return;
+	}
+	p->limit = p->pos + n * each;
+	slot += n * slot_size;
+	for (i = 0; i < n * slot_size && i < RINGQ_PREFETCH_MAX; i += RINGQ_LINE) {
+		far = slot + i;
+		__builtin_prefetch(far < p->data_end ? far : far - span);
+	}
+}
+
 /* At least one message below limit: 1; end-of-file: 0; or negative errno. */
 ringq_inline int ringq_spsc_have_message(struct ringq_port *p, uint32_t size, int64_t timeout)
 {
@@ -170,6 +248,7 @@ ringq_inline int ringq_spsc_have_message(struct ringq_port *p, uint32_t size, in
 		return ringq_spsc_look(p, timeout);
 	p->limit = p->pos + (ahead >> 2) + 1;
 	p->flags = 0;
+	ringq_spsc_look_far(p, size);
 	return 1;
 }
 
@@ -181,7 +260,7 @@ ringq_inline int ringq_spsc_send(struct ringq_port *p, const void *msg, uint32_t
 	if (ringq_unlikely(r < 0))
 		return r;
 	ringq_spsc_prefetch(p, size);
-	memcpy(p->elem, msg, size);						/* W2 */
+	ringq_spsc_copy(p->elem, msg, size, 1);					/* W2 */
 	ringq_spsc_publish(p, size, 1);
 	ringq_notify(p, 1);							/* W4 */
 	return 1;
@@ -194,7 +273,7 @@ ringq_inline int ringq_spsc_recv(struct ringq_port *p, void *msg, uint32_t size,
 
 	if (ringq_unlikely(r <= 0))
 		return r;
-	memcpy(msg, p->elem, size);						/* R2 */
+	ringq_spsc_copy(msg, p->elem, size, 1);					/* R2 */
 	ringq_spsc_step(p, size, 1);
 	ringq_store_release(p->done, p->pos);					/* R3 */
 	ringq_notify(p, 1);							/* R4 */
@@ -226,7 +305,7 @@ ringq_inline int64_t ringq_spsc_send_many(struct ringq_port *p, const void *msgs
 		if (m > n - sent)
 			m = n - sent;
 		ringq_spsc_prefetch(p, size);
-		memcpy(p->elem, from + sent * size, m * size);			/* W2 */
+		ringq_spsc_copy(p->elem, from + sent * size, size, m);		/* W2 */
 		ringq_spsc_publish(p, size, m);
 		sent += m;
 	}
@@ -258,7 +337,7 @@ ringq_inline int64_t ringq_spsc_recv_many(struct ringq_port *p, void *msgs, uint
 			m = p->limit - p->pos;
 		if (m > n - got)
 			m = n - got;
-		memcpy(to + got * size, p->elem, m * size);			/* R2 */
+		ringq_spsc_copy(to + got * size, p->elem, size, m);		/* R2 */
 		ringq_spsc_step(p, size, m);
 		got += m;
 	}
