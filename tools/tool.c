@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/* What the commands of ringq share. */
+#include "tool.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+volatile sig_atomic_t tool_signal;
+
+static void tool_on_signal(int sig)
+{
+	if (sig != SIGALRM)
+		tool_signal = sig;
+	alarm(1);
+}
+
+void tool_catch_signals(void)
+{
+	struct sigaction action = { .sa_handler = tool_on_signal };
+
+	sigaction(SIGALRM, &action, NULL);
+	action.sa_flags = SA_RESETHAND;
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
+}
+
+void tool_die_of_signal(void)
+{
+	signal(tool_signal, SIG_DFL);
+	raise(tool_signal);
+}
+
+int64_t tool_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * TOOL_SECOND + ts.tv_nsec;
+}
+
+int tool_memory(const char *name)
+{
+	for (int memory = RINGQ_AUTO; memory <= RINGQ_MEMFD; memory++) {
+		if (!strcmp(name, ringq_memory_name(memory)))
+			return memory;
+	}
+	return -1;
+}
+
+uint32_t tool_parse_memory(const char *arg, struct argp_state *state)
+{
+	int memory = tool_memory(arg);
+
+	if (memory < 0)
+		argp_error(state, "--memory wants auto, device or memfd: '%s'", arg);
+	return memory;
+}
+
+const char *tool_bytes(char text[TOOL_FIGURE], double bytes)
+{
+	static const char *const units[] = { "kB", "MB", "GB", "TB", "PB" };
+	size_t i = 0;
+
+	if (bytes < 1000) {
+		snprintf(text, TOOL_FIGURE, "%.0f byte%s", bytes, bytes == 1 ? "" : "s");
+		return text;
+	}
+	for (bytes /= 1000; bytes >= 999.95 && i < sizeof(units) / sizeof(units[0]) - 1; i++)
+		bytes /= 1000;
+	snprintf(text, TOOL_FIGURE, "%.1f %s", bytes, units[i]);
+	return text;
+}
+
+const char *tool_page(uint32_t shift)
+{
+	return shift >= 30 ? "1 GiB" : shift >= 21 ? "2 MiB" : "4 KiB";
+}
