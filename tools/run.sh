@@ -14,22 +14,6 @@ say() {
 	echo "run: $*"
 }
 
-# The largest file of the packages that own the compiler's cc1; without dpkg, the largest of the
-# compiler's own programs.
-largest_file() {
-	local cc1 lto1 owners
-
-	cc1=$(realpath "$(gcc -print-prog-name=cc1)")
-	lto1=$(gcc -print-prog-name=lto1)
-	owners=$(dpkg -S "$cc1" 2>/dev/null | sed 's/: .*//; s/, /\n/g' | sort -u)
-	{
-		printf '%s\n' "$cc1" "$lto1"
-		[ -z "$owners" ] || echo "$owners" | xargs dpkg -L 2>/dev/null
-	} | while read -r path; do
-		[ -f "$path" ] && [ ! -L "$path" ] && [ -r "$path" ] && stat -c '%s %n' "$path"
-	done | sort -n | tail -1 | cut -d' ' -f2-
-}
-
 # Makes and loads the module; or says why not, and fails.
 load_module() {
 	local kdir package log=build/run-module.log module
@@ -81,7 +65,7 @@ if [ $# -gt 1 ]; then
 	echo "usage: tools/run.sh [FILE]" >&2
 	exit 2
 fi
-file=${1:-$(largest_file)}
+file=${1:-$(tools/largest-file)}
 if [ -z "$file" ]; then
 	echo "run: found no file to send: give one (make run FILE=...)" >&2
 	exit 1
