@@ -197,7 +197,11 @@ static int take_over(struct job *job, struct takeover *t)
 	t->status = job_wait(&job->recv);
 	if (t->status < 0)
 		return t->status;
-	t->sent = job_wait(&job->send);
+	/* If that went wrong, the sender waits for yet another one. */
+	if (t->status)
+		child_end(&job->send);
+	else
+		t->sent = job_wait(&job->send);
 	said(job, "ringq recv: goes on at byte %" SCNu64, &t->from, &none);
 	said(job, "ringq recv: frames that the other receiver had in hand came again: %" SCNu64
 	     ", of %" SCNu64, &t->again, &t->again_bytes);

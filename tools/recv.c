@@ -150,6 +150,8 @@ static int recv_stream(struct transfer *t, struct sink *s)
 		n = ringq_peek(&t->port, 1, t->timeout);
 		if (n <= 0)
 			return n < 0 ? n : 1;
+		if (!s->begun)
+			t->begin = tool_now();
 		r = take_frame(s, &t->port);
 		if (r < 0)
 			return r;

@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 #
-# tools/run.sh [FILE]: what `make run' runs once everything is built. Sends FILE, or the largest
-# file that the C compiler's package has installed, through rings by `ringq job', whose status it
-# returns. Through /dev/ringq if the module is loaded, or can be made and loaded here; it is
+# tools/run.sh [FILE]: what `make run' runs once everything is built. Sends FILE, or a large one
+# that is here anyway (largest-file), through rings by `ringq job', whose status it returns.
+# Through /dev/ringq if the module is loaded, or can be made and loaded here; it is
 # unloaded again then. Else through a memfd. It says which, and why.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -65,11 +65,7 @@ if [ $# -gt 1 ]; then
 	echo "usage: tools/run.sh [FILE]" >&2
 	exit 2
 fi
-file=${1:-$(tools/largest-file)}
-if [ -z "$file" ]; then
-	echo "run: found no file to send: give one (make run FILE=...)" >&2
-	exit 1
-fi
+file=${1:-$(tools/largest-file)} || exit 1
 
 memory=memfd
 if [ -e /dev/ringq ]; then

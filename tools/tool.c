@@ -18,13 +18,16 @@ static void tool_on_signal(int sig)
 
 void tool_catch_signals(void)
 {
-	struct sigaction action = { .sa_handler = tool_on_signal };
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+	struct sigaction action = { .sa_handler = tool_on_signal }, old;
 
 	sigaction(SIGALRM, &action, NULL);
 	action.sa_flags = SA_RESETHAND;
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+		/* What nohup(1), or a shell in the background, has had ignored stays so. */
+		if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+			sigaction(signals[i], &action, NULL);
+	}
 }
 
 void tool_die_of_signal(void)

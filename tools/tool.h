@@ -33,7 +33,7 @@ extern volatile sig_atomic_t tool_signal;
 /*
  * From now on SIGINT, SIGTERM and SIGHUP set tool_signal and let calls that wait return
  * EINTR. They do so again every second, so that it does not matter if the first comes
- * between a look at tool_signal and the call; a second SIGINT ends the process at once.
+ * between a look at tool_signal and the call; the same signal again ends the process at once.
  */
 void tool_catch_signals(void);
 

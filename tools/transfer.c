@@ -4,7 +4,6 @@
 
 #include <err.h>
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +37,7 @@ static void parse_timeout(struct transfer *t, const char *arg, struct argp_state
 	/* Written so that NAN fails too. */
 	if (*end || end == arg || !(seconds > 0 && seconds <= 1e9))
 		argp_error(state, "--timeout wants seconds, more than 0: '%s'", arg);
-	t->timeout = ceil(seconds * TOOL_SECOND);
+	t->timeout = (int64_t)(seconds * TOOL_SECOND) + 1;	/* 0 would be no wait */
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)

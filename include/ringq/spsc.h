@@ -163,11 +163,14 @@ ringq_inline void ringq_spsc_copy(void *to, const void *from, uint32_t size, uin
 	const unsigned char *f = (const unsigned char *)from;
 	uint32_t i;
 
+	if (ringq_spsc_per_slot(size) > 1 && size < sizeof(uint64_t)) {
+		memcpy(t, f, n * size);
+		return;
+	}
+	/* A few of them: moves of a size that is known are faster than a call. */
 	if (ringq_spsc_per_slot(size) > 1) {
-		if (n == ringq_spsc_per_slot(size))
-			memcpy(t, f, ringq_spsc_per_slot(size) * size);
-		else
-			memcpy(t, f, n * size);
+		for (i = 0; i < n; i++)
+			memcpy(t + i * size, f + i * size, size);
 		return;
 	}
 	for (i = 0; i + RINGQ_LINE <= size; i += RINGQ_LINE) {

@@ -355,13 +355,13 @@ static void expect_flagged(struct ringq_port *in, uint64_t n, bool in_place)
 		EXPECT(ringq_flags(in), RINGQ_REDELIVERED);
 		conf_verify(msgs, in->elem_size, next);
 	}
+	free(msgs);
 	next += n;
 	if (next == SENT)
 		return;
 	EXPECT(ringq_peek(in, 20, RINGQ_NOWAIT), SENT - next);
 	EXPECT(ringq_flags(in), 0);
 	conf_verify(ringq_at(in, 0), in->elem_size, next);
-	free(msgs);
 }
 
 /* Exactly what was peeked and not delivered is flagged. */

@@ -174,7 +174,10 @@ static bool run_case(const struct conf_case *c, const sigset_t *chld)
 		run_body(c);
 	}
 	setpgid(pid, pid);
-	hung = sigtimedwait(chld, NULL, &limit) < 0;
+	/* A debugger that looks at us interrupts. */
+	do
+		hung = sigtimedwait(chld, NULL, &limit) < 0;
+	while (hung && errno == EINTR);
 	if (hung)
 		print_hang();
 	kill(-pid, SIGKILL);

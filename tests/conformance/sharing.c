@@ -6,6 +6,7 @@
  * and the streams go between threads.
  */
 #include "conformance.h"
+#include "../quiet.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -218,6 +219,7 @@ static void after_exec(uint64_t size)
 	ring = conf_ring(size, 100, 0);
 	fd = ringq_fd(ring);
 	CHECK(fcntl(fd, F_GETFD) & FD_CLOEXEC, "the descriptor would leak into what is exec'ed");
+	quiet();
 	pid = fork();
 	if (pid == 0) {
 		fcntl(fd, F_SETFD, 0);

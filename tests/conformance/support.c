@@ -4,6 +4,7 @@
  * show when they are lost, doubled or torn, and the other side, as a process or a thread.
  */
 #include "conformance.h"
+#include "../quiet.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -209,6 +210,7 @@ static struct conf_peer *new_peer(struct ringq *ring, conf_body *body, void *arg
 
 static void fork_peer(struct conf_peer *peer, int fd)
 {
+	quiet();
 	peer->pid = fork();
 	CHECK(peer->pid >= 0, "fork: %s", strerror(errno));
 	if (peer->pid == 0)
