@@ -22,11 +22,14 @@ VERSION := 0.1
 
 CPPFLAGS += -D_GNU_SOURCE -Iinclude -Iinclude/uapi
 WARN := -std=gnu11 -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes
-SAN := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+SAN := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer \
+	$(if $(filter thread,$(SANITIZE)),-Wno-tsan))
 COMPILE = $(CC) $(CPPFLAGS) $(CFLAGS) $(WARN) $(SAN) -MMD -MP
 LINK = $(CC) $(CFLAGS) $(SAN) $(LDFLAGS)
 
 objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)/*.c))
+KSELFTESTS := $(patsubst tests/kselftest/%.c,$(BUILD)/kselftest/%, \
+	$(filter-out %/common.c,$(wildcard tests/kselftest/*.c)))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/*.c))
 
 all: lib program
@@ -34,7 +37,7 @@ all: lib program
 lib: $(BUILD)/libringq.a $(BUILD)/libringq.so $(BUILD)/libringq.pc
 program: $(BUILD)/ringq
 tests: $(UNIT_TESTS) $(BUILD)/conformance
-kselftest: $(BUILD)/kselftest/ringq
+kselftest: $(KSELFTESTS)
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -65,6 +68,12 @@ $(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libringq.a
 
 $(BUILD)/conformance: $(call objects,tests/conformance) $(BUILD)/libringq.a
 	$(LINK) -pthread -o $@ $^
+
+# Their harness is the kernel's: tests/vm/fetch kselftest.
+$(BUILD)/kselftest/%: tests/kselftest/%.c tests/kselftest/common.c tests/kselftest/common.h
+	@mkdir -p $(@D)
+	$(COMPILE) -Ibuild/vm/kselftest -pthread -MF $(BUILD)/tests/kselftest-$*.d -o $@ \
+		$(filter %.c,$^)
 
 # The kernel's own build writes beside its sources: it gets links to ours.
 KRELEASE = $(shell cat $(KDIR)/include/config/kernel.release 2>/dev/null)

@@ -49,14 +49,20 @@ static inline vm_fault_t ringq_insert_pmd(struct vm_fault *vmf, unsigned long pf
 
 /*
  * Whether the CPUs that run a process are known and may be interrupted. On x86-64 a CPU sets its
- * bit in mm_cpumask() by a locked instruction before it runs the process, and does not run it
- * any more when it clears the bit; other architectures keep no such mask. PREEMPT_RT is for
- * machines whose CPUs must not be disturbed.
+ * bit in mm_cpumask() by a locked instruction before it runs the process, and clears it, by
+ * another one, only when it does not run it any more; other architectures keep no such mask.
+ * PREEMPT_RT is for machines whose CPUs must not be disturbed. A kernel that flushes translations
+ * by broadcast, where the CPU can (INVLPGB), has no need to keep the mask exact.
  */
-#if defined(CONFIG_X86_64) && !defined(CONFIG_PREEMPT_RT) && !defined(RINGQ_HAVE_GLOBAL_ASID)
-#define RINGQ_BARRIER		1
+static inline bool ringq_has_barrier(void)
+{
+#if !defined(CONFIG_X86_64) || defined(CONFIG_PREEMPT_RT)
+	return false;
+#elif defined(RINGQ_HAVE_GLOBAL_ASID)
+	return !boot_cpu_has(X86_FEATURE_INVLPGB);
 #else
-#define RINGQ_BARRIER		0
+	return true;
 #endif
+}
 
 #endif /* RINGQ_COMPAT_H */

@@ -47,8 +47,8 @@ have RINGQ_HAVE_PFN_T "$@" <<END
 pfn_t test(unsigned long pfn) { return pfn_to_pfn_t(pfn); }
 END
 
-# A process that has an address space number of its own on every CPU (AMD's INVLPGB, Linux 6.15)
-# is not looked for by mm_cpumask() when translations are to be flushed, so that need not be kept.
+# Linux 6.15 can give a process one address space number for all CPUs, and then flush its
+# translations on all of them without looking where it runs.
 have RINGQ_HAVE_GLOBAL_ASID "$@" <<END
 #include <linux/mm_types.h>
 int test(struct mm_struct *mm) { return mm->context.global_asid; }

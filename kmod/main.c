@@ -83,7 +83,7 @@ static int ringq_info(struct ringq_ioc_info *arg)
 	arg->abi_version = RINGQ_ABI_VERSION;
 	arg->layout_version = RINGQ_LAYOUT_VERSION;
 	arg->huge_shift = RINGQ_HUGE_SHIFT;
-	arg->features = RINGQ_BARRIER ? RINGQ_FEATURE_BARRIER : 0;
+	arg->features = ringq_has_barrier() ? RINGQ_FEATURE_BARRIER : 0;
 	ringq_account_info(arg);
 	return 0;
 }
@@ -118,7 +118,7 @@ static struct ringq_ring *ringq_ring_new(const struct ringq_ioc_create *arg)
 	if (!ring)
 		return ERR_PTR(-ENOMEM);
 	ring->geometry = arg->geometry;
-	if (!RINGQ_BARRIER)
+	if (!ringq_has_barrier())
 		ring->geometry.flags |= RINGQ_FENCE;
 	err = ringq_layout_compute(&ring->geometry, &ring->layout);
 	if (err) {

@@ -18,7 +18,7 @@
 #include "compat.h"
 #include "ringq.h"
 
-#if RINGQ_UNIT_PAGES != PAGE_SHIFT || !defined(CONFIG_64BIT)
+#if PAGE_SHIFT != 12 || !defined(CONFIG_64BIT)
 #error "ringq needs pages of 4 KiB and 64-bit words"
 #endif
 

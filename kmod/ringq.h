@@ -102,7 +102,7 @@ struct ringq_ring {
 	struct ringq_names *names;
 	bool born;
 
-	spinlock_t lock;
+	spinlock_t lock;	/* what follows, as said above */
 	bool closed;
 	struct ringq_place places[RINGQ_SIDES];
 };
@@ -159,7 +159,7 @@ enum ringq_kind {
  * @port: a port's.
  */
 struct ringq_file {
-	struct mutex binding;
+	struct mutex binding;	/* the transition from unbound */
 	enum ringq_kind kind;
 	struct ringq_ring *ring;
 	u32 roles;

@@ -29,7 +29,6 @@
 #include <linux/sched/signal.h>
 #include <linux/smp.h>
 
-#include "compat.h"
 #include "ringq.h"
 
 /* The attention word that the ports of a role read. Only the kernel can write the page. */
@@ -74,12 +73,13 @@ static void ringq_ipi(void *unused)
  * smp_call_function_many() reads the mask after the barrier here, that is, after S1. A CPU that is
  * not in it either ran the process before: then leaving the mask ordered P1 before S3; or it comes
  * to run it later: then entering the mask orders S1 before P2. Both are locked instructions on
- * x86, which is the only architecture this is done on.
+ * x86, which is the only architecture this is done on. Without @mm, the other side does not run or
+ * makes its own fences (RINGQ_FENCE).
  */
 static void ringq_barrier(struct mm_struct *mm)
 {
 	smp_mb(); /* between S1, and reading the mask or S3 */
-	if (!RINGQ_BARRIER || !mm)
+	if (!mm)
 		return;
 	preempt_disable();
 	smp_call_function_many(mm_cpumask(mm), ringq_ipi, NULL, true);
