@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #define RINGQ_CAPACITY		65536
@@ -185,6 +186,17 @@ static int ringq_finish(struct ringq *ring, int r, const struct ringq_opts *o, s
 	return r;
 }
 
+/*
+ * All of a ring is touched when it is made. The kernel answers more than the machine has not
+ * with an error but by killing somebody.
+ */
+static bool ringq_is_too_much(uint64_t total)
+{
+	struct sysinfo s;
+
+	return sysinfo(&s) == 0 && total / s.mem_unit > s.totalram + s.totalswap;
+}
+
 static int ringq_make(const struct ringq_opts *o, uint32_t memory, struct ringq **out)
 {
 	struct ringq_plan plan;
@@ -193,6 +205,8 @@ static int ringq_make(const struct ringq_opts *o, uint32_t memory, struct ringq 
 
 	if (r < 0)
 		return r;
+	if (!o->buffer && memory != RINGQ_DEVICE && ringq_is_too_much(plan.layout.total))
+		return -ENOMEM;
 	if (o->buffer) {
 		uint64_t at = ringq_round_up((uintptr_t)o->buffer, RINGQ_LINE_PAIR);
 		uint64_t lead = at - (uintptr_t)o->buffer + ringq_handle_size();

@@ -36,7 +36,7 @@
  * Errors of every ioctl: -EFAULT a bad pointer, -EINVAL a bad size, flag or
  * value, -E2BIG an unknown non-zero tail, -ENOTTY no such ioctl, -EBADFD the file
  * is not of the kind that this ioctl wants (unbound, handle, port), -ESTALE the
- * port is dead or detached.
+ * port is dead or detached, -EPERM the port is another process's.
  */
 #ifndef _UAPI_LINUX_RINGQ_H
 #define _UAPI_LINUX_RINGQ_H
@@ -174,7 +174,7 @@ struct ringq_ioc_info {
  * @total: (out) bytes to map, from offset 0.
  * @id: (out) the ring's random identity.
  *
- * -EEXIST the name is taken; -EACCES (OR_OPEN) the ring's mode gives no role;
+ * -EFBIG the ring would be larger than 2^40 bytes; -EEXIST the name is taken; -EACCES (OR_OPEN) the ring's mode gives no role;
  * -ENOMEM no memory; -EDQUOT the user's or the module's limit is reached;
  * -EINTR a signal came while another process was making the ring.
  */
@@ -311,9 +311,11 @@ struct ringq_ioc_kick {
 /*
  * poll(2) on a port: EPOLLIN | EPOLLRDNORM something is published (consumer),
  * EPOLLOUT | EPOLLWRNORM something is free (producer), EPOLLRDHUP the ring is
- * closed, EPOLLHUP the other side has left, or died, and will not come back (for
- * a consumer also EPOLLIN: a receive tells end-of-file), EPOLLERR it has died.
- * On a file that is not a port: EPOLLERR.
+ * closed, EPOLLHUP the other side has left, or died, and will not come back,
+ * EPOLLERR it has died. What would not wait is ready: on a closed ring EPOLLIN and
+ * EPOLLOUT too, and EPOLLIN for a consumer whose producer will not come back, for a
+ * receive tells end-of-file then. On a file that is not a port, or on a port that
+ * is dead or detached: EPOLLERR.
  */
 
 /* What this kernel offers. */
