@@ -105,7 +105,9 @@ check:
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig \
 		$(DESTDIR)$(PREFIX)/include/ringq $(DESTDIR)$(PREFIX)/include/linux \
-		$(DESTDIR)$(PREFIX)/share/bash-completion/completions
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+		$(addprefix $(DESTDIR)$(PREFIX)/share/man/man,1 4 7) \
+		$(DESTDIR)$(PREFIX)/lib/udev/rules.d $(DESTDIR)$(PREFIX)/lib/modules-load.d
 	install $(BUILD)/ringq $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 $(BUILD)/libringq.a $(BUILD)/libringq.so.0 $(DESTDIR)$(PREFIX)/lib/
 	ln -sf libringq.so.0 $(DESTDIR)$(PREFIX)/lib/libringq.so
@@ -115,6 +117,11 @@ install: all
 	install -m 644 include/uapi/linux/ringq.h $(DESTDIR)$(PREFIX)/include/linux/
 	install -m 644 tools/completion.bash \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/ringq
+	install -m 644 tools/ringq.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m 644 kmod/ringq.4 $(DESTDIR)$(PREFIX)/share/man/man4/
+	install -m 644 lib/man/ringq.7 $(DESTDIR)$(PREFIX)/share/man/man7/
+	install -m 644 kmod/60-ringq.rules $(DESTDIR)$(PREFIX)/lib/udev/rules.d/
+	install -m 644 kmod/ringq.conf $(DESTDIR)$(PREFIX)/lib/modules-load.d/
 
 compile_commands.json: Makefile
 	@sep='['; for f in lib/*.c tools/*.c tests/unit/*.c tests/conformance/*.c; do \

@@ -174,9 +174,10 @@ struct ringq_ioc_info {
  * @total: (out) bytes to map, from offset 0.
  * @id: (out) the ring's random identity.
  *
- * -EFBIG the ring would be larger than 2^40 bytes; -EEXIST the name is taken; -EACCES (OR_OPEN) the ring's mode gives no role;
- * -ENOMEM no memory; -EDQUOT the user's or the module's limit is reached;
- * -EINTR a signal came while another process was making the ring.
+ * -EFBIG the ring would be larger than 2^40 bytes; -EEXIST the name is taken;
+ * -EACCES (OR_OPEN) the ring's mode gives no role; -ENOMEM no memory; -EDQUOT the
+ * user's or the module's limit is reached; -EINTR a signal came while another
+ * process was making the ring.
  */
 struct ringq_ioc_create {
 	__u32 size;
