@@ -177,7 +177,7 @@ struct ringq_ioc_info {
  * -EFBIG the ring would be larger than 2^40 bytes; -EEXIST the name is taken;
  * -EACCES (OR_OPEN) the ring's mode gives no role; -ENOMEM no memory; -EDQUOT the
  * user's or the module's limit is reached; -EINTR a signal came while another
- * process was making the ring.
+ * process was making the ring (restarted if the handler says so).
  */
 struct ringq_ioc_create {
 	__u32 size;
@@ -242,8 +242,9 @@ struct ringq_ioc_open {
  * port's own role (producers' or consumers'), the port's own page, the stamps and
  * data if the port is a producer. Everything else is for reading and stays so: a
  * later mprotect(PROT_WRITE) fails. Nothing can be executed, split, grown, moved
- * to another size, or inherited over fork. Only the process that attached may map
- * (-EPERM).
+ * to another size, or inherited over fork. -EACCES it would be writable where it
+ * may not, or executable; -EINVAL it is private or beyond the end; -EPERM not the
+ * process that attached; -EBADFD not a port; -ESTALE.
  */
 struct ringq_ioc_attach {
 	__u32 size;
