@@ -292,6 +292,64 @@ static void close_in_mid_stream(uint64_t capacity)
 	}
 }
 
+struct listener {
+	int64_t timeout;
+	uint64_t *got;
+};
+
+static void listen_to_the_end(struct ringq *ring, void *arg)
+{
+	const struct listener *l = arg;
+	struct ringq_port port;
+	uint64_t got = 0, msg;
+	int r;
+
+	EXPECT(ringq_attach(ring, RINGQ_CONSUMER, &port), 0);
+	conf_will_sleep();
+	while ((r = ringq_recv(&port, &msg, l->timeout)) != 0) {
+		if (r == -EAGAIN)
+			continue;
+		EXPECT(r, 1);
+		EXPECT(msg, got++);
+	}
+	*l->got = got;
+	ringq_detach(&port);
+}
+
+/*
+ * The last messages and the end come together, to one who sleeps, or is about to, or looks
+ * all the time: the messages come first.
+ */
+static void last_words(uint64_t arg)
+{
+	struct listener l = { .got = conf_shared(sizeof(*l.got)) };
+	uint64_t rounds = conf_times(200), round, n, i;
+	struct ringq_port port;
+	struct conf_peer *peer;
+	struct ringq *ring;
+
+	(void)arg;
+	for (round = 0; round < rounds; round++) {
+		ring = conf_ring(sizeof(uint64_t), 20, 0);
+		EXPECT(ringq_attach(ring, RINGQ_PRODUCER, &port), 0);
+		l.timeout = round % 3 ? RINGQ_FOREVER : RINGQ_NOWAIT;
+		peer = conf_start(ring, listen_to_the_end, &l);
+		if (round % 3 == 1)
+			conf_await_sleep(peer);
+		else
+			conf_sleep(conf_random(2 * MS));
+		n = 1 + conf_random(9);
+		for (i = 0; i < n; i++)
+			EXPECT(ringq_send(&port, &i, RINGQ_NOWAIT), 1);
+		if (round % 2)
+			EXPECT(ringq_close(&port), 0);
+		ringq_detach(&port);
+		conf_join(peer);
+		EXPECT(*l.got, n);
+		ringq_leave(ring);
+	}
+}
+
 #define SIZES(name, body)			\
 	{ name "-8", body, 8 },			\
 	{ name "-100", body, 100 },
@@ -306,6 +364,7 @@ const struct conf_case conf_ends[] = {
 	SIZES("senders-in-turn", senders_in_turn)
 	SIZES("receivers-in-turn", receivers_in_turn)
 	SIZES("leaves-with-hands-full", leaves_with_hands_full)
+	{ "last-words", last_words, 0 },
 	{ "close-in-mid-stream-1", close_in_mid_stream, 1 },
 	{ "close-in-mid-stream-1000", close_in_mid_stream, 1000 },
 	{ 0 }
