@@ -134,7 +134,7 @@ TEST_F(create, too_large)
 }
 
 /* Exact, and below what a ring may be, but more than a machine has. */
-TEST_F_TIMEOUT(create, more_than_the_machine_has, 200)
+TEST_F_TIMEOUT(create, more_than_the_machine_has, 300)
 {
 	struct ringq_geometry g = geometry_of(RINGQ_ELEM_MAX, 512);
 
@@ -401,7 +401,7 @@ TEST_F(create, fence)
 	EXPECT_EQ(RINGQ_FENCED, attention(&p));
 }
 
-TEST_F_TIMEOUT(create, many_times, 120)
+TEST_F_TIMEOUT(create, many_times, 300)
 {
 	struct port producer, consumer;
 	struct ring r;
@@ -425,7 +425,7 @@ TEST_F_TIMEOUT(create, many_times, 120)
 	}
 }
 
-TEST_F_TIMEOUT(create, many_at_once, 120)
+TEST_F_TIMEOUT(create, many_at_once, 300)
 {
 	struct ring rings[200];
 	struct port ports[200];

@@ -150,14 +150,14 @@ static void create(struct __test_metadata *_metadata, FIXTURE_DATA(fault) *self,
 	}
 }
 
-TEST_F_TIMEOUT(fault, create, 100)
+TEST_F_TIMEOUT(fault, create, 300)
 {
 	create(_metadata, self, &self->small, "", 0);
 	create(_metadata, self, &self->small, "named", 0);
 	create(_metadata, self, &self->small, "named", RINGQ_CREATE_OR_OPEN);
 }
 
-TEST_F_TIMEOUT(fault, create_huge, 100)
+TEST_F_TIMEOUT(fault, create_huge, 300)
 {
 	create(_metadata, self, &self->huge, "", RINGQ_CREATE_HUGE_ONLY);
 	create(_metadata, self, &self->huge, "named", RINGQ_CREATE_HUGE);
@@ -207,7 +207,7 @@ TEST_F(fault, attach)
 }
 
 /* A mapping that did not come about is no life, and its end no death. */
-TEST_F_TIMEOUT(fault, map_and_touch, 100)
+TEST_F_TIMEOUT(fault, map_and_touch, 300)
 {
 	const struct ringq_geometry *kinds[] = { &self->small, &self->huge };
 	unsigned int n;
@@ -243,7 +243,7 @@ TEST_F_TIMEOUT(fault, map_and_touch, 100)
 	}
 }
 
-TEST_F_TIMEOUT(fault, use, 100)
+TEST_F_TIMEOUT(fault, use, 300)
 {
 	struct port producer, consumer;
 	struct ringq_ioc_kick k;

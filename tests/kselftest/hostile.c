@@ -71,7 +71,7 @@ static __u64 random_word(void)
 }
 
 /* Whatever positions and stamps say, both sides get an answer. */
-TEST_F_TIMEOUT(hostile, garbage_in_the_pages, 100)
+TEST_F_TIMEOUT(hostile, garbage_in_the_pages, 300)
 {
 	struct ringq_geometry kinds[] = { geometry_of(8, 16), geometry_of(1264, 64),
 					  geometry_of(56, 1), geometry_of(57, 1) };
@@ -145,7 +145,7 @@ static void *scribble(void *arg)
 	return NULL;
 }
 
-TEST_F_TIMEOUT(hostile, garbage_that_changes, 100)
+TEST_F_TIMEOUT(hostile, garbage_that_changes, 300)
 {
 	struct ringq_geometry g = geometry_of(8, 16);
 	struct port ports[2];
@@ -179,7 +179,7 @@ static void *kick_without_end(void *arg)
 	return NULL;
 }
 
-TEST_F_TIMEOUT(hostile, kicks_without_end, 100)
+TEST_F_TIMEOUT(hostile, kicks_without_end, 300)
 {
 	struct ringq_geometry g = geometry_of(8, 16);
 	struct port ports[2];
@@ -263,7 +263,7 @@ static void fuzz_fill(union fuzz *f, unsigned long cmd, int *fds, int nr_fds)
 		f->size = random_word();
 }
 
-TEST_F_TIMEOUT(hostile, ioctls_at_random, 200)
+TEST_F_TIMEOUT(hostile, ioctls_at_random, 300)
 {
 	union fuzz *f = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 			     -1, 0);

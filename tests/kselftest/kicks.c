@@ -86,7 +86,7 @@ static int ping_pong(struct port *out, struct port *in, bool first)
 	return 0;
 }
 
-TEST_F_TIMEOUT(kicks, ping_pong, 400)
+TEST_F_TIMEOUT(kicks, ping_pong, 600)
 {
 	struct ring there, back;
 	struct port in, out;
@@ -109,7 +109,7 @@ TEST_F_TIMEOUT(kicks, ping_pong, 400)
 #define MESSAGES 50000
 
 /* One way through a small ring: both sides sleep, one when it is full, the other when empty. */
-TEST_F_TIMEOUT(kicks, full_and_empty, 400)
+TEST_F_TIMEOUT(kicks, full_and_empty, 600)
 {
 	struct ringq_geometry g = self->geometry;
 	struct port producer, consumer;
@@ -187,7 +187,7 @@ static void *epoll_in_a_thread(void *arg)
 	return NULL;
 }
 
-TEST_F_TIMEOUT(kicks, epoll, 200)
+TEST_F_TIMEOUT(kicks, epoll, 600)
 {
 	struct epoll_event e = { .events = EPOLLIN };
 	struct port producer, consumer;

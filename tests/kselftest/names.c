@@ -356,7 +356,7 @@ TEST_F(names, network_namespaces_separate)
 }
 
 /* A namespace that ends while its rings are being closed, many times. */
-TEST_F_TIMEOUT(names, network_namespaces_end, 120)
+TEST_F_TIMEOUT(names, network_namespaces_end, 300)
 {
 	struct peer child;
 	struct ring r;

@@ -313,7 +313,7 @@ TEST_F(poll, epoll_in_a_child)
 }
 
 /* One thread watches all the ports that there are. */
-TEST_F_TIMEOUT(poll, many_ports, 100)
+TEST_F_TIMEOUT(poll, many_ports, 300)
 {
 	struct ring rings[64];
 	struct port producers[64], consumers[64];
