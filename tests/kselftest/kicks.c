@@ -54,7 +54,7 @@ static void dawdle(unsigned int *seed)
 		n--;
 }
 
-#define ROUNDS 20000
+#define ROUNDS 8000
 
 /* Two processes hand one message to and fro. */
 static int ping_pong(struct port *out, struct port *in, bool first)
