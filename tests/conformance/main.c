@@ -213,9 +213,8 @@ static bool wanted(const char *name, char **names)
 
 static int usage(const char *what)
 {
-	fprintf(stderr, "conformance: %s\n"
-		"usage: conformance --memory=private|memfd|device [--scale=PERCENT] [--list] [CASE...]\n",
-		what);
+	fprintf(stderr, "conformance: %s\nusage: conformance "
+		"--memory=private|memfd|device [--scale=PERCENT] [--list] [CASE...]\n", what);
 	return 2;
 }
 

@@ -30,7 +30,7 @@ FIXTURE_TEARDOWN_PARENT(race)
  * ring, and all get the same one. The ring is in huge pages, so that to make it takes a while.
  */
 #define RACERS	4
-#define RACES	200
+#define RACES	100
 
 struct race {
 	struct {

@@ -79,7 +79,8 @@ call \<call
 jump-to-another-function R_X86_64_(PLT32|GOTPCREL)
 END
 		# It does something: it stores, and it can leave for the cold part, which calls.
-		grep -qE 'mov +%[a-z0-9]+,[0-9a-fx]*\(%' "$tmp/hot" && body "$name.cold" | grep -q call
+		grep -qE 'mov +%[a-z0-9]+,[0-9a-fx]*\(%' "$tmp/hot" &&
+			body "$name.cold" | grep -q call
 		result $? "$name: the slow path is a call, and is set aside"
 	done
 done

@@ -192,15 +192,19 @@ static void step_##name(struct name##_producer *to, struct name##_consumer *from
 		before = m->received;							\
 		r = model_recv_many(m, 1);						\
 		SAME(name##_recv(from, a, 0), ringq_recv(in, b, 0), r);			\
-		if (r == 1)								\
-			equal_##name(a, before), equal_##name(b, before);		\
+		if (r == 1) {								\
+			equal_##name(a, before);					\
+			equal_##name(b, before);					\
+		}									\
 		break;									\
 	case 6:										\
 		before = m->received;							\
 		r = model_recv_many(m, n);						\
 		SAME(name##_recv_many(from, a, n, 0), ringq_recv_many(in, b, n, 0), r);	\
-		for (i = 0; r > 0 && i < (uint64_t)r; i++)				\
-			equal_##name(&a[i], before + i), equal_##name(&b[i], before + i); \
+		for (i = 0; r > 0 && i < (uint64_t)r; i++) {				\
+			equal_##name(&a[i], before + i);				\
+			equal_##name(&b[i], before + i);				\
+		}									\
 		break;									\
 	case 7:										\
 		r = model_peek(m, n);							\
