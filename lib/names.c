@@ -37,8 +37,9 @@
 
 #define RINGQ_HELLO_VERSION	1
 #define RINGQ_BACKLOG		64
-#define RINGQ_LOCK_TIME		INT64_C(5000000000)	/* until the bare name is given up */
-#define RINGQ_ANSWER_TIME	INT64_C(200000000)	/* until a member is passed over */
+#define RINGQ_LOCK_TIME		INT64_C(10000000000)	/* until the bare name is given up */
+#define RINGQ_FIND_TIME		INT64_C(5000000000)	/* until all members are */
+#define RINGQ_ANSWER_TIME	INT64_C(200000000)	/* until one is passed over for the next */
 #define RINGQ_TAIL_DIGITS	16
 #define RINGQ_FLAG_LISTENS	(1u << 16)		/* of /proc/net/unix */
 
@@ -247,10 +248,10 @@ static int ringq_hello_recv(int from)
 }
 
 /* Waits for the answer; signals do not make it longer. */
-static int ringq_hello_wait(int from)
+static int ringq_hello_wait(int from, int64_t patience)
 {
 	struct pollfd p = { .fd = from, .events = POLLIN };
-	int64_t deadline = ringq_now() + RINGQ_ANSWER_TIME, left = RINGQ_ANSWER_TIME;
+	int64_t deadline = ringq_now() + patience, left = patience;
 	struct timespec ts;
 
 	do {
@@ -264,7 +265,7 @@ static int ringq_hello_wait(int from)
 }
 
 /* The memfd from one member; -ENOENT: there is nobody at this address. */
-static int ringq_name_ask(const char *name, const char *tail, bool any_owner)
+static int ringq_name_ask(const char *name, const char *tail, bool any_owner, int64_t patience)
 {
 	struct sockaddr_un address;
 	socklen_t size = ringq_address(&address, name, tail);
@@ -284,7 +285,7 @@ static int ringq_name_ask(const char *name, const char *tail, bool any_owner)
 	else if (!any_owner && uid != 0 && uid != geteuid())
 		r = -EACCES;
 	else
-		r = ringq_hello_wait(fd);
+		r = ringq_hello_wait(fd, patience);
 out:
 	close(fd);
 	return r;
@@ -314,7 +315,7 @@ static const char *ringq_tail_in(char *line, const char *name)
 }
 
 /* Once through the list. What keeps us out counts more than silence, silence than nobody. */
-static int ringq_name_search(const char *name, bool any_owner)
+static int ringq_name_search(const char *name, bool any_owner, int64_t patience)
 {
 	/* That of this thread, which may have left the process's network namespace. */
 	FILE *list = fopen("/proc/thread-self/net/unix", "re");
@@ -329,7 +330,7 @@ static int ringq_name_search(const char *name, bool any_owner)
 
 		if (!tail)
 			continue;
-		r = ringq_name_ask(name, tail, any_owner);
+		r = ringq_name_ask(name, tail, any_owner, patience);
 		if (found == -ENOENT || (r != -ENOENT && r != -ETIMEDOUT))
 			found = r;
 	}
@@ -340,11 +341,19 @@ static int ringq_name_search(const char *name, bool any_owner)
 
 int ringq_name_find(const char *name, bool any_owner)
 {
-	int r = ringq_name_search(name, any_owner);
+	int64_t deadline = ringq_now() + RINGQ_FIND_TIME, patience = RINGQ_ANSWER_TIME;
+	int r = ringq_name_search(name, any_owner, patience);
 
 	/*
 	 * The list is read in pieces, and a line can be lost between two of them while other
 	 * sockets come and go: nobody is nobody only the second time.
 	 */
-	return r == -ENOENT ? ringq_name_search(name, any_owner) : r;
+	if (r == -ENOENT)
+		r = ringq_name_search(name, any_owner, patience);
+	/* A machine that is busy is slower than a member that is stopped may be. */
+	while (r == -ETIMEDOUT && ringq_now() < deadline) {
+		patience *= 2;
+		r = ringq_name_search(name, any_owner, patience);
+	}
+	return r;
 }

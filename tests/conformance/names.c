@@ -79,8 +79,8 @@ static void valid(uint64_t arg)
 {
 	/* The process number makes them this run's own. */
 	static const char *const patterns[] = {
-		"%d", " %d ", "@%d", ".%d.", "%d \"quoted\" 'name'", "%d-gr\303\266\303\237e", "~%d*?",
-		"%-63d", "%063d",
+		"%d", " %d ", "@%d", ".%d.", "%d \"quoted\" 'name'", "%d-gr\303\266\303\237e",
+		"~%d*?", "%-63d", "%063d",
 	};
 	struct ringq_info info = { .size = sizeof(info) };
 	struct ringq *ring, *again;

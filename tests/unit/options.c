@@ -91,7 +91,8 @@ static void wrong_options(void **state)
 				 (unsigned long long)wrong[i].value, r, wrong[i].error);
 		bytes = ringq_buffer_size(&opts);
 		/* Not of the buffer itself, whose size is what is asked. */
-		if (wrong[i].offset < offsetof(struct ringq_opts, buffer) && bytes != wrong[i].error)
+		if (bytes != wrong[i].error &&
+		    wrong[i].offset < offsetof(struct ringq_opts, buffer))
 			fail_msg("ringq_buffer_size: offset %zu, value %llx: %lld",
 				 wrong[i].offset, (unsigned long long)wrong[i].value,
 				 (long long)bytes);
