@@ -34,7 +34,7 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/*.
 
 all: lib program
 
-lib: $(BUILD)/libringq.a $(BUILD)/libringq.so $(BUILD)/libringq.pc
+lib: $(BUILD)/libringq.a $(BUILD)/libringq.so
 program: $(BUILD)/ringq
 tests: $(UNIT_TESTS) $(BUILD)/conformance
 kselftest: $(KSELFTESTS)
@@ -55,9 +55,6 @@ $(BUILD)/libringq.so.0: $(call objects,lib) lib/libringq.map
 
 $(BUILD)/libringq.so: $(BUILD)/libringq.so.0
 	ln -sf $(<F) $@
-
-$(BUILD)/libringq.pc: lib/libringq.pc.in Makefile
-	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' $< > $@
 
 $(BUILD)/ringq: $(call objects,tools) $(BUILD)/libringq.a
 	$(LINK) -pthread -o $@ $^ $(TOOL_LIBS)
@@ -111,7 +108,8 @@ install: all
 	install $(BUILD)/ringq $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 $(BUILD)/libringq.a $(BUILD)/libringq.so.0 $(DESTDIR)$(PREFIX)/lib/
 	ln -sf libringq.so.0 $(DESTDIR)$(PREFIX)/lib/libringq.so
-	install -m 644 $(BUILD)/libringq.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' lib/libringq.pc.in \
+		> $(DESTDIR)$(PREFIX)/lib/pkgconfig/libringq.pc
 	install -m 644 include/ringq.h $(DESTDIR)$(PREFIX)/include/
 	install -m 644 include/ringq/*.h $(DESTDIR)$(PREFIX)/include/ringq/
 	install -m 644 include/uapi/linux/ringq.h $(DESTDIR)$(PREFIX)/include/linux/

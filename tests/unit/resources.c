@@ -272,7 +272,7 @@ static void no_proc(void **state)
 	if (pid == 0) {
 		/* Root needs no user namespace for that; others do. */
 		CHILD(unshare(CLONE_NEWNS | (geteuid() ? CLONE_NEWUSER : 0)) == 0);
-		CHILD(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+		CHILD(mount(NULL, "/proc", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
 		CHILD(mount("none", "/proc", "tmpfs", 0, NULL) == 0);
 		CHILD(use_all(&opts) == -EOPNOTSUPP);
 		opts.memory = RINGQ_PRIVATE;
