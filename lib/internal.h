@@ -130,6 +130,14 @@ static inline bool ringq_is_stale(const struct ringq *ring)
 	return ring->pid != getpid();
 }
 
+/* May this port do what a role does? A void port has no role, so its error comes first. */
+static inline int ringq_as(const struct ringq_port *port, uint32_t role)
+{
+	if (port->error)
+		return port->error;
+	return port->role == role ? 0 : -EOPNOTSUPP;
+}
+
 static inline uint32_t ringq_other_role(uint32_t role)
 {
 	return role == RINGQ_PRODUCER ? RINGQ_CONSUMER : RINGQ_PRODUCER;

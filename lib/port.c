@@ -62,12 +62,6 @@ RINGQ_PUBLIC int ringq_close(struct ringq_port *port)
 	return port->ring->backend->close(port);
 }
 
-/* -ESTALE before -EOPNOTSUPP: a void port has no role. */
-static int ringq_as(const struct ringq_port *port, uint32_t role)
-{
-	return port->error ? port->error : port->role == role ? 0 : -EOPNOTSUPP;
-}
-
 RINGQ_PUBLIC int ringq_send(struct ringq_port *port, const void *msg, int64_t timeout)
 {
 	int r = ringq_as(port, RINGQ_PRODUCER);

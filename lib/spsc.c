@@ -41,10 +41,9 @@ RINGQ_PUBLIC int ringq_spsc_room(struct ringq_port *p, uint64_t need, int64_t ti
 	uint64_t done, word;
 	int r;
 
-	if (p->error)
-		return p->error;
-	if (p->role != RINGQ_PRODUCER)
-		return -EOPNOTSUPP;
+	r = ringq_as(p, RINGQ_PRODUCER);
+	if (r < 0)
+		return r;
 	if (p->held)
 		return -EBUSY;
 	if (!need || need > p->capacity)
@@ -87,10 +86,9 @@ RINGQ_PUBLIC int ringq_spsc_look(struct ringq_port *p, int64_t timeout)
 	uint64_t word;
 	int r;
 
-	if (p->error)
-		return p->error;
-	if (p->role != RINGQ_CONSUMER)
-		return -EOPNOTSUPP;
+	r = ringq_as(p, RINGQ_CONSUMER);
+	if (r < 0)
+		return r;
 	if (p->held)
 		return -EBUSY;
 	for (;;) {
@@ -121,10 +119,9 @@ int ringq_spsc_drain(struct ringq_port *p, int64_t timeout)
 	uint64_t done, word;
 	int r;
 
-	if (p->error)
-		return p->error;
-	if (p->role != RINGQ_PRODUCER)
-		return -EOPNOTSUPP;
+	r = ringq_as(p, RINGQ_PRODUCER);
+	if (r < 0)
+		return r;
 	ringq_store_release(p->done, p->pos);
 	for (;;) {
 		/* The end is looked at first: what was released before it is seen then. */
