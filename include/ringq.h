@@ -80,6 +80,7 @@ enum ringq_memory {
 #define RINGQ_HUGE_ONLY		(1u << 17)	/* huge pages, or -ENOMEM */
 #define RINGQ_SMALL		(1u << 18)	/* pages of the usual size */
 #define RINGQ_ANY_OWNER		(1u << 19)	/* join also what neither I nor root created */
+#define RINGQ_RECORDS		(1u << 20)	/* messages of any size up to elem_size */
 
 /**
  * struct ringq_opts - what ring is wanted
@@ -89,11 +90,12 @@ enum ringq_memory {
  *	network namespace, like an abstract unix socket's, and lives as long as a member.
  * @memory: enum ringq_memory. Names are for the device and memfd.
  * @discipline: enum ringq_discipline; RINGQ_SPSC by default.
- * @elem_size: bytes of a message, 1 to 2^30. To join, 0 accepts what is there, another
+ * @elem_size: bytes of a message, 1 to 2^30; with RINGQ_RECORDS, of the largest. To join, 0 accepts what is there, another
  *	value must be what is there (-EPROTOTYPE).
- * @capacity: messages, rounded up to what the layout can hold; 65536 by default, fewer
- *	(at least 64) if they would take more than 64 MiB. ringq_get_info() tells. Not
- *	compared when joining.
+ * @capacity: messages, of each lane in LANES, rounded up to what the layout can hold; 65536
+ *	by default (LATEST: 8), fewer (at least 64) if they would take more than 64 MiB. With
+ *	RINGQ_RECORDS, bytes: 1 MiB by default, and at least what the largest message needs
+ *	(four times its size and a few bytes). ringq_get_info() tells. Not compared when joining.
  * @flags: of the two lists above. Without a word on page size, rings of 1 MiB and more
  *	take RINGQ_HUGE.
  * @mode: permission bits for those who join by name: r to receive, w to send. 0600 by
@@ -104,6 +106,9 @@ enum ringq_memory {
  *	ringq_buffer_size() says how much is needed. It stays the caller's and must live as
  *	long as the ring. Nothing else is allocated then.
  * @buffer_size: its bytes. Fewer than needed: -ENOBUFS.
+ * @producers, @consumers: how many ports of a side there may be at a time, 1 to 256. By
+ *	default 1 where the discipline has one, else 16. Each takes a page of memory, and in
+ *	LANES each producer a lane.
  */
 struct ringq_opts {
 	size_t size;
@@ -117,13 +122,16 @@ struct ringq_opts {
 	uint64_t first;
 	void *buffer;
 	size_t buffer_size;
+	uint32_t producers;
+	uint32_t consumers;
 };
 
 /**
  * struct ringq_info - what a ring is; filled by ringq_get_info()
  * @size: sizeof(struct ringq_info), set by the caller.
  * @memory: enum ringq_memory, never RINGQ_AUTO.
- * @discipline, @elem_size, @capacity, @flags: as granted.
+ * @discipline, @elem_size, @capacity, @flags, @producers, @consumers: as granted. @flags has
+ *	RINGQ_RECORDS if it is such a ring.
  * @created: 1 if this call made the ring, 0 if it joined.
  * @page_shift: log2 of the smallest page that held data when the ring was made: 12, 21 or
  *	30; 0 in memory that was handed in.
@@ -147,6 +155,8 @@ struct ringq_info {
 	uint64_t header;
 	uint8_t id[16];
 	char name[RINGQ_NAME_SIZE];
+	uint32_t producers;
+	uint32_t consumers;
 };
 
 /**
@@ -243,6 +253,38 @@ int64_t ringq_buffer_size(const struct ringq_opts *opts);
  * is the parent process's; -ENOMEM, -EMFILE, -EAGAIN (no thread for the agent).
  */
 int ringq_attach(struct ringq *ring, enum ringq_role role, struct ringq_port *port);
+
+/* Flags of struct ringq_attach_opts. */
+#define RINGQ_AT_PLACE		(1u << 0)	/* take the place of number @place, or -EBUSY */
+#define RINGQ_OLDEST		(1u << 1)	/* GATED, LOSSY consumer: begin with the oldest message */
+
+/**
+ * struct ringq_attach_opts - which place, and where to begin
+ * @size: sizeof(struct ringq_attach_opts).
+ * @flags: RINGQ_AT_PLACE, RINGQ_OLDEST.
+ * @place: from 0; with RINGQ_AT_PLACE. To succeed a port of a certain number: in LANES a
+ *	producer's number is that of its lane.
+ * @stride: LOSSY consumer: take only messages number @phase, @phase + @stride, @phase + 2 *
+ *	@stride ... since the ring began, so that several consumers share the stream. 0: all.
+ * @phase: less than @stride.
+ */
+struct ringq_attach_opts {
+	size_t size;
+	uint32_t flags;
+	uint32_t place;
+	uint32_t stride;
+	uint32_t phase;
+};
+
+/**
+ * ringq_attach_with - take a place at a ring, with a say in which and how
+ * @opts: may be NULL.
+ *
+ * As ringq_attach(), and: -EINVAL a bad option, no such place; -E2BIG options from the future;
+ * -EOPNOTSUPP an option that has no meaning in this discipline or role.
+ */
+int ringq_attach_with(struct ringq *ring, enum ringq_role role,
+		      const struct ringq_attach_opts *opts, struct ringq_port *port);
 
 /**
  * ringq_detach - leave the place
@@ -347,12 +389,8 @@ void *ringq_at(const struct ringq_port *port, uint64_t i);
  */
 void *ringq_run(const struct ringq_port *port, uint64_t i, uint64_t *n);
 
-/* Gives up what is reserved; a later reserve or send gets the same room. */
-static inline void ringq_abort(struct ringq_port *port)
-{
-	if (port->held)
-		ringq_spsc_unhold(port);
-}
+/* Gives up what is reserved; a later reserve or send gets the same room if it can be had. */
+void ringq_abort(struct ringq_port *port);
 
 /**
  * ringq_drain - wait until everything that this producer sent has been received
@@ -431,14 +469,19 @@ int ringq_check(const struct ringq *ring, enum ringq_discipline discipline, size
  * @name: becomes struct name_producer, struct name_consumer and the functions name_*().
  * @type: of an element; it is copied as bytes, and must not hold pointers that the other
  *	side cannot follow.
- * @discipline: spsc.
+ * @discipline: spsc, ... as in enum ringq_discipline, in small letters.
  *
  * The functions are those without a type, inlined with the size known: a send of 8 bytes is
  * a dozen instructions. name_attach_producer() and name_attach_consumer() return
  * -EPROTOTYPE if the ring is another. The member port is for the calls that have no type:
  * ringq_detach(&q.port), ringq_close(&q.port), ringq_flags(&q.port).
  */
-#define RINGQ_TYPED(name, type, discipline)						\
+#define RINGQ_TYPED(name, type, discipline) RINGQ_TYPED_##discipline(name, type)
+
+#define RINGQ_TYPED_spsc(name, type) RINGQ_TYPED_FIFO(name, type, spsc)
+
+/* The discipline has all operations on elements. */
+#define RINGQ_TYPED_FIFO(name, type, discipline)						\
 struct name##_producer {								\
 	struct ringq_port port;								\
 };											\

@@ -167,7 +167,7 @@ static bool ringq_agent_scan(struct ringq *ring, int64_t now, int64_t *next)
 	bool dead = false;
 	uint32_t i;
 
-	for (i = 0; i < ring->geometry.ports; i++) {
+	for (i = 0; i < ringq_ports(&ring->geometry); i++) {
 		const struct ringq_port_page *page = ringq_page(ring, ring->base, i);
 		struct ringq_watch *w = &ring->watches[i];
 		uint32_t generation, pid;
@@ -242,7 +242,7 @@ static void ringq_agent_event(uint64_t serial)
 			ringq_name_answer(ring->listen_fd, ring);
 			return;
 		}
-		for (i = 0; i < ring->geometry.ports; i++) {
+		for (i = 0; i < ringq_ports(&ring->geometry); i++) {
 			if (ring->watches[i].pidfd >= 0 && ring->watches[i].serial == serial) {
 				ringq_watch_alarm(&ring->watches[i]);
 				return;
@@ -352,7 +352,7 @@ static void ringq_agent_forget(struct ringq *ring)
 	uint32_t i;
 
 	ringq_agent_unpoll(&ring->listen_fd);
-	for (i = 0; i < ring->geometry.ports; i++)
+	for (i = 0; i < ringq_ports(&ring->geometry); i++)
 		ringq_watch_stop(&ring->watches[i]);
 	free(ring->watches);
 	ring->watches = NULL;
@@ -392,10 +392,10 @@ static int ringq_agent_admit(struct ringq *ring)
 	int r = 0;
 
 	ring->listen_fd = -1;
-	ring->watches = calloc(ring->geometry.ports, sizeof(*ring->watches));
+	ring->watches = calloc(ringq_ports(&ring->geometry), sizeof(*ring->watches));
 	if (!ring->watches)
 		return -ENOMEM;
-	for (i = 0; i < ring->geometry.ports; i++)
+	for (i = 0; i < ringq_ports(&ring->geometry); i++)
 		ring->watches[i].pidfd = -1;
 	if (ring->name[0]) {
 		ring->listen_fd = ringq_name_listen(ring->name);

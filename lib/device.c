@@ -107,14 +107,29 @@ int ringq_device_join(struct ringq *ring, const char *name, int handle)
 	return ringq_device_adopt(ring, &o.geometry, o.total, o.id, o.page_shift);
 }
 
+/* Each page now, once: they are there, and only the mapping of each is still to be made. */
+static void ringq_device_touch(const struct ringq_port *p)
+{
+	const struct ringq *ring = p->ring;
+	uint64_t at, step = UINT64_C(1) << RINGQ_UNIT_PAGES;
+
+	for (at = 0; at < ringq_region_span(ring); at += step) {
+		(void)*(volatile unsigned char *)(p->base + at);
+		if (at >= ring->layout.bulk && ring->page_shift == RINGQ_BULK_HUGE)
+			step = UINT64_C(1) << RINGQ_BULK_HUGE;
+	}
+}
+
 /*
  * Maps the region in pieces of one permission each, in the order of ringq/layout.h: what
  * this role writes is writable, the rest is not.
  */
 static int ringq_device_map(struct ringq_port *p, int fd)
 {
+	const struct ringq_geometry *g = &p->ring->geometry;
 	const struct ringq_layout *l = &p->ring->layout;
-	uint64_t own = l->ports + p->index * l->port_stride;
+	const bool mirrored = ringq_is_mirrored(g), bulk = ringq_writes_bulk(g, p->role);
+	uint64_t own = l->ports + ringq_page_of(g, p->role, p->index) * l->port_stride;
 	struct {
 		uint64_t end;
 		bool write;
@@ -125,38 +140,75 @@ static int ringq_device_map(struct ringq_port *p, int fd)
 		{ own, false },
 		{ own + l->port_stride, true },
 		{ l->bulk, false },
-		{ l->total, p->role == RINGQ_PRODUCER },
+		{ mirrored ? l->data : l->total, bulk },
 	};
 	uint64_t at = 0;
 	unsigned int i;
+	int r = 0;
 
-	p->base = ringq_region_address(l->total, p->ring->geometry.bulk_shift);
+	p->base = ringq_region_address(ringq_region_span(p->ring), g->bulk_shift);
 	if (!p->base)
 		return -ENOMEM;
-	for (i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
+	for (i = 0; r == 0 && i < sizeof(pieces) / sizeof(pieces[0]); i++) {
 		uint64_t size = pieces[i].end - at;
 
 		if (size && mmap(p->base + at, size, PROT_READ | (pieces[i].write ? PROT_WRITE : 0),
-				 MAP_SHARED | MAP_FIXED, fd, at) == MAP_FAILED) {
-			int r = -errno;
-
-			munmap(p->base, l->total);
-			return r;
-		}
+				 MAP_SHARED | MAP_FIXED, fd, at) == MAP_FAILED)
+			r = -errno;
 		at = pieces[i].end;
 	}
-	/* The pages are there; only the mapping of each is still to be made: now, once. */
-	for (at = 0; at < l->total; at += 1u << RINGQ_UNIT_PAGES) {
-		(void)*(volatile unsigned char *)(p->base + at);
-		if (at >= l->bulk && p->ring->page_shift == RINGQ_BULK_HUGE)
-			at += (1u << RINGQ_BULK_HUGE) - (1u << RINGQ_UNIT_PAGES);
+	if (r == 0 && mirrored)
+		r = ringq_region_mirror(p->ring, p->base, fd,
+					PROT_READ | (bulk ? PROT_WRITE : 0), 0);
+	if (r < 0) {
+		munmap(p->base, ringq_region_span(p->ring));
+		return r;
 	}
+	ringq_device_touch(p);
+	p->page = ringq_port_page(p->ring, p->base, p->role, p->index);
 	return 0;
 }
 
-static int ringq_device_attach(struct ringq *ring, uint32_t role, struct ringq_port *p)
+static int ringq_device_port_fd(const struct ringq_port *p)
 {
-	struct ringq_ioc_attach a = { .size = sizeof(a), .fd = ring->fd, .role = role };
+	const struct ringq_device_port *d = p->memory;
+
+	return d->fd;
+}
+
+static int ringq_device_lock(struct ringq_port *p, bool wait)
+{
+	return ringq_ioctl(ringq_device_port_fd(p), wait ? RINGQ_IOC_LOCK : RINGQ_IOC_TRYLOCK,
+			   NULL);
+}
+
+static void ringq_device_unlock(struct ringq_port *p)
+{
+	ringq_ioctl(ringq_device_port_fd(p), RINGQ_IOC_UNLOCK, NULL);
+}
+
+/* What the port is in its discipline; under the attach lock where that decides about claims. */
+static int ringq_device_enter(struct ringq_port *p, const struct ringq_attach_opts *opts)
+{
+	int r;
+
+	if (!ringq_claims(p->ring->geometry.discipline))
+		return p->ops->attach(p, opts);
+	r = ringq_device_lock(p, true);
+	if (r < 0)
+		return r;
+	r = p->ops->attach(p, opts);
+	ringq_device_unlock(p);
+	return r;
+}
+
+static int ringq_device_attach(struct ringq_port *p, const struct ringq_attach_opts *opts)
+{
+	struct ringq_ioc_attach a = {
+		.size = sizeof(a), .fd = p->ring->fd, .role = p->role,
+		.flags = opts->flags & RINGQ_AT_PLACE ? RINGQ_ATTACH_PLACE : 0,
+		.port = opts->place,
+	};
 	struct ringq_device_port *d = malloc(sizeof(*d));
 	int r;
 
@@ -176,10 +228,10 @@ static int ringq_device_attach(struct ringq *ring, uint32_t role, struct ringq_p
 	r = ringq_device_map(p, d->fd);
 	if (r < 0)
 		goto detach;
-	r = ringq_spsc_attach(p);
+	r = ringq_device_enter(p, opts);
 	if (r == 0)
 		return 0;
-	munmap(p->base, ring->layout.total);
+	munmap(p->base, ringq_region_span(p->ring));
 detach:
 	ringq_ioctl(d->fd, RINGQ_IOC_DETACH, NULL);
 close:
@@ -189,19 +241,16 @@ free:
 	return r;
 }
 
-static int ringq_device_port_fd(const struct ringq_port *p)
-{
-	const struct ringq_device_port *d = p->memory;
-
-	return d->fd;
-}
-
 static void ringq_device_detach(struct ringq_port *p)
 {
 	struct ringq_device_port *d = p->memory;
 
+	/* The lock goes with the port. */
+	if (ringq_claims(p->ring->geometry.discipline))
+		ringq_device_lock(p, true);
+	p->ops->detach(p);
 	ringq_ioctl(d->fd, RINGQ_IOC_DETACH, NULL);
-	munmap(p->base, p->ring->layout.total);
+	munmap(p->base, ringq_region_span(p->ring));
 	close(d->fd);
 	free(d);
 }
@@ -223,10 +272,11 @@ static int ringq_device_sleep(struct ringq_port *p, uint64_t need, uint64_t ends
 	return ringq_ioctl(ringq_device_port_fd(p), RINGQ_IOC_WAIT, &w);
 }
 
-static void ringq_device_kick(struct ringq_port *p, uint64_t count)
+static void ringq_device_kick(struct ringq_port *p, uint32_t role, uint64_t count)
 {
 	struct ringq_ioc_kick k = {
-		.size = sizeof(k), .count = count < UINT32_MAX ? count : UINT32_MAX,
+		.size = sizeof(k), .flags = role == p->role ? RINGQ_KICK_OWN : 0,
+		.count = count < UINT32_MAX ? count : UINT32_MAX,
 	};
 
 	ringq_ioctl(ringq_device_port_fd(p), RINGQ_IOC_KICK, &k);
@@ -252,6 +302,8 @@ const struct ringq_backend ringq_device_backend = {
 	.sleep = ringq_device_sleep,
 	.kick = ringq_device_kick,
 	.idle = ringq_device_idle,
+	.lock = ringq_device_lock,
+	.unlock = ringq_device_unlock,
 	.port_fd = ringq_device_port_fd,
 	.free = ringq_device_free,
 };

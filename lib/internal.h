@@ -4,7 +4,7 @@
  *
  *   ring.c      options, create, join, open, leave           (public)
  *   port.c      attach, detach, close, untyped operations    (public)
- *   spsc.c      the slow paths of ringq/spsc.h
+ *   spsc.c      SPSC: the slow paths of ringq/spsc.h, and its tables of operations
  *   wait.c      spinning and sleeping; wake-ups where there is no module
  *   region.c    the header: written by the creator, checked by everybody else
  *   device.c    memory of /dev/ringq         \
@@ -22,6 +22,7 @@
 
 #include <pthread.h>
 #include <ringq.h>
+#include <ringq/claim.h>
 #include <stdbool.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -39,17 +40,49 @@ struct ringq_plan {
 	size_t buffer_size;
 };
 
+/*
+ * What a port of one role can do in one discipline. What has no meaning there is NULL. Who
+ * calls has seen to it that the port is attached and has no error.
+ */
+struct ringq_ops {
+	/*
+	 * Fills what depends on the discipline, when the place is taken and the memory mapped.
+	 * Called under the attach lock, if the discipline claims; opts are checked.
+	 */
+	int (*attach)(struct ringq_port *port, const struct ringq_attach_opts *opts);
+	/* Puts in order what the port leaves. Called under the same lock, before it is gone. */
+	void (*detach)(struct ringq_port *port);
+	/* In order, lossless: the position below which the producer may overwrite. */
+	uint64_t (*peer_done)(const struct ringq_port *port);
+
+	int (*send)(struct ringq_port *port, const void *msg, int64_t timeout);
+	int64_t (*send_many)(struct ringq_port *port, const void *msgs, uint64_t n,
+			     int64_t timeout);
+	int (*reserve)(struct ringq_port *port, uint64_t n, int64_t timeout);
+	int (*commit)(struct ringq_port *port, uint64_t n);
+	int (*drain)(struct ringq_port *port, int64_t timeout);
+	int (*recv)(struct ringq_port *port, void *msg, int64_t timeout);
+	int64_t (*recv_many)(struct ringq_port *port, void *msgs, uint64_t n, int64_t timeout);
+	int64_t (*peek)(struct ringq_port *port, uint64_t n, int64_t timeout);
+	int (*release)(struct ringq_port *port, uint64_t n);
+	/* Of what is reserved or peeked; n, if not NULL, becomes how many lie in a row. */
+	void *(*at)(const struct ringq_port *port, uint64_t i, uint64_t *n);
+};
+
 struct ringq_backend {
 	/* Makes the memory of plan->geometry, header and all; ring->geometry is set. */
 	int (*create)(struct ringq *ring, const struct ringq_plan *plan);
-	/* Takes a place; fills what of the port depends on the memory: base, index. */
-	int (*attach)(struct ringq *ring, uint32_t role, struct ringq_port *port);
+	/* Takes a place, fills base, index, page and calls port->ops->attach(). */
+	int (*attach)(struct ringq_port *port, const struct ringq_attach_opts *opts);
 	void (*detach)(struct ringq_port *port);
 	int (*close)(struct ringq_port *port);
 	/* Sleeps until ringq_ready(), or one of the ends: 0; or -ETIMEDOUT, -EINTR. */
 	int (*sleep)(struct ringq_port *port, uint64_t need, uint64_t ends, int64_t timeout);
-	/* Wakes up to count sleepers of the other side. */
-	void (*kick)(struct ringq_port *port, uint64_t count);
+	/* Wakes up to count sleepers of a side. */
+	void (*kick)(struct ringq_port *port, uint32_t role, uint64_t count);
+	/* The attach lock of the ring; wait: till it is free, else -EAGAIN. */
+	int (*lock)(struct ringq_port *port, bool wait);
+	void (*unlock)(struct ringq_port *port);
 	/* A try found nothing: look whether somebody new is to be watched. */
 	void (*idle)(struct ringq_port *port);
 	int (*port_fd)(const struct ringq_port *port);
@@ -78,7 +111,7 @@ struct ringq {
 	int lock_fd;		/* memfd: our own open file; its locks say that we live */
 	bool watched;		/* memfd: by the agent */
 	uint64_t seen_epoch;	/* memfd: what the agent has looked at */
-	uint32_t attached;	/* ports of this handle; bit i: port page i */
+	__u64 attached[2][RINGQ_SIDE_WORDS];	/* ports of this handle, by role and number */
 
 	struct ringq *next;	/* agent.c's, under its mutex, as is what follows */
 	struct ringq_watch *watches;	/* one for each port */
@@ -96,6 +129,11 @@ void ringq_region_init(struct ringq *ring, const struct ringq_plan *plan, void *
 int ringq_region_adopt(struct ringq *ring, const struct ringq_header *header, uint64_t size);
 /* Address space to map the region at, so that its huge pages can be mapped as such. */
 void *ringq_region_address(uint64_t size, uint32_t shift);
+/* Bytes of address space that a region takes: more than its memory if lanes are mapped twice. */
+uint64_t ringq_region_span(const struct ringq *ring);
+/* Maps the lanes' data, twice, at base + layout.data. */
+int ringq_region_mirror(const struct ringq *ring, unsigned char *base, int fd, int prot,
+			int flags);
 bool ringq_region_is_huge(const void *base, uint64_t size);
 
 static inline struct ringq_header *ringq_header(const unsigned char *base)
@@ -109,11 +147,53 @@ static inline struct ringq_attention *ringq_attention_of(const struct ringq *rin
 	return (struct ringq_attention *)(base + ring->layout.attention);
 }
 
+/* Page i of all, first the producers'. */
 static inline struct ringq_port_page *ringq_page(const struct ringq *ring,
-						 const unsigned char *base, uint32_t index)
+						 const unsigned char *base, uint32_t i)
 {
 	return (struct ringq_port_page *)(base + ring->layout.ports +
-					  index * ring->layout.port_stride);
+					  i * ring->layout.port_stride);
+}
+
+/* The page of a port, by role and number. */
+static inline struct ringq_port_page *ringq_port_page(const struct ringq *ring,
+						      const unsigned char *base, uint32_t role,
+						      uint32_t index)
+{
+	return ringq_page(ring, base, ringq_page_of(&ring->geometry, role, index));
+}
+
+static inline struct ringq_side *ringq_side_of(const struct ringq *ring,
+					       const unsigned char *base, uint32_t role)
+{
+	return (struct ringq_side *)(base + ring->layout.sides[role]);
+}
+
+static inline struct ringq_lane *ringq_lane_of(const struct ringq *ring,
+					       const unsigned char *base, uint32_t lane)
+{
+	return (struct ringq_lane *)(base + ring->layout.lanes) + lane;
+}
+
+/* Where a lane's data is mapped: each twice in a row, if it can be. */
+static inline unsigned char *ringq_lane_data(const struct ringq *ring, unsigned char *base,
+					     uint32_t lane)
+{
+	uint64_t times = ringq_is_mirrored(&ring->geometry) ? 2 : 1;
+
+	return base + ring->layout.data + lane * times * ring->layout.lane_data;
+}
+
+static inline bool ringq_bit(const __u64 *words, uint32_t i)
+{
+	return ringq_load_acquire(&words[i / 64]) >> i % 64 & 1;
+}
+
+/* Is a port of this role and number attached, and alive as far as is known? */
+static inline bool ringq_is_live(const struct ringq *ring, const unsigned char *base,
+				 uint32_t role, uint32_t index)
+{
+	return ringq_bit(ringq_attention_of(ring, base)->live[role], index);
 }
 
 /* The word that a side reads: producers data, consumers space. */
@@ -130,13 +210,16 @@ static inline bool ringq_is_stale(const struct ringq *ring)
 	return ring->pid != getpid();
 }
 
-/* May this port do what a role does? A void port has no role, so its error comes first. */
+/* The port's error, or -EOPNOTSUPP if it is of the other role. */
 static inline int ringq_as(const struct ringq_port *port, uint32_t role)
 {
 	if (port->error)
 		return port->error;
 	return port->role == role ? 0 : -EOPNOTSUPP;
 }
+
+/* The operations of a role in a discipline; NULL if there is none. ring.c */
+const struct ringq_ops *ringq_ops_of(uint32_t discipline, uint32_t shape, uint32_t role);
 
 static inline uint32_t ringq_other_role(uint32_t role)
 {
@@ -151,19 +234,23 @@ bool ringq_device_is(int fd);
 int ringq_device_join(struct ringq *ring, const char *name, int handle);
 
 /* memfd.c */
+/* A new file, mapped at ring->base; ring->fd. Sets page_shift. */
+int ringq_memfd_pages(struct ringq *ring, bool huge_only);
 int ringq_memfd_join(struct ringq *ring, int fd);	/* takes the fd over, also if it fails */
 int ringq_memfd_watch(struct ringq *ring);	/* have the agent watch, once */
 int ringq_memfd_lock(struct ringq *ring, bool wait);	/* against other attachers and repairers */
 void ringq_memfd_unlock(struct ringq *ring);
-/* Holds port i's byte as long as this process lives, or until it is dropped. */
+/* Holds port page i's byte as long as this process lives, or until it is dropped. */
 int ringq_memfd_hold(struct ringq *ring, uint32_t index);
 void ringq_memfd_drop(struct ringq *ring, uint32_t index);
 /* Somebody else's open file holds port i: he lives. */
 bool ringq_memfd_held(const struct ringq *ring, uint32_t index);
 
 /* places.c */
-int ringq_places_attach(struct ringq *ring, uint32_t role, struct ringq_port *port);
+int ringq_places_attach(struct ringq_port *port, const struct ringq_attach_opts *opts);
 void ringq_places_detach(struct ringq_port *port);
+int ringq_places_lock_port(struct ringq_port *port, bool wait);
+void ringq_places_unlock_port(struct ringq_port *port);
 int ringq_places_close(struct ringq_port *port);
 /* Ports came or went since the last ringq_places_idle() of this handle. */
 bool ringq_places_changed(const struct ringq *ring);
@@ -176,15 +263,22 @@ int ringq_places_bury(struct ringq *ring);
 uint64_t ringq_pid_namespace(void);
 
 /* spsc.c */
-int ringq_spsc_attach(struct ringq_port *port);
-int ringq_spsc_drain(struct ringq_port *port, int64_t timeout);
+extern const struct ringq_ops ringq_spsc_producer;
+extern const struct ringq_ops ringq_spsc_consumer;
+/* For all that read in order: the port at position pos of a lane, whose progress it is given. */
+void ringq_spsc_enter(struct ringq_port *port, uint32_t lane, uint64_t pos);
+int ringq_spsc_attach_producer(struct ringq_port *port, const struct ringq_attach_opts *opts);
+void ringq_spsc_detach_producer(struct ringq_port *port);
+int ringq_spsc_attach_consumer(struct ringq_port *port, const struct ringq_attach_opts *opts);
 
 /* wait.c */
 int64_t ringq_now(void);
 bool ringq_ready(const struct ringq_port *port, uint64_t need);
 int ringq_wait(struct ringq_port *port, uint64_t need, uint64_t ends, int64_t timeout);
 int ringq_futex_sleep(struct ringq_port *port, uint64_t need, uint64_t ends, int64_t timeout);
-void ringq_futex_kick(struct ringq_port *port, uint64_t count);
+void ringq_futex_kick(struct ringq_port *port, uint32_t role, uint64_t count);
+/* All CPUs that run a member pass a full barrier, and so does this one. */
+void ringq_heavy_barrier(const struct ringq *ring);
 void ringq_futex_wake_all(struct ringq *ring);
 /* 0, or why other CPUs cannot be made to pass a barrier. */
 int ringq_barrier_available(uint32_t memory);

@@ -86,37 +86,32 @@ static int ringq_reopen(int fd)
 	return again;
 }
 
-/* Opens the file again, and maps it; on failure nothing of it is left. */
+/* Maps a file of so many bytes; on failure nothing of it is left. */
 static int ringq_memfd_map(struct ringq *ring, int fd, uint64_t size, uint32_t shift)
 {
-	void *at;
-	int r;
+	const int prot = PROT_READ | PROT_WRITE;
+	uint64_t span = size + ringq_region_span(ring) - ring->layout.total;
+	bool mirrored = ringq_is_mirrored(&ring->geometry);
+	unsigned char *at = ringq_region_address(span, shift);
+	int r = 0;
 
-	ring->lock_fd = ringq_reopen(fd);
-	if (ring->lock_fd < 0)
-		return ring->lock_fd;
-	at = ringq_region_address(size, shift);
-	if (!at) {
-		r = -ENOMEM;
-		goto close;
-	}
-	ring->base = mmap(at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_POPULATE,
-			  ring->lock_fd, 0);
-	if (ring->base == MAP_FAILED) {
+	if (!at)
+		return -ENOMEM;
+	if (mmap(at, mirrored ? ring->layout.data : size, prot,
+		 MAP_SHARED | MAP_FIXED | MAP_POPULATE, fd, 0) == MAP_FAILED)
 		r = -errno;
-		munmap(at, size);
-		goto close;
+	else if (mirrored)
+		r = ringq_region_mirror(ring, at, fd, prot, MAP_POPULATE);
+	if (r < 0) {
+		munmap(at, span);
+		return r;
 	}
 	/* A child must not write to what it does not hold a place in; a dump is long enough. */
-	madvise(ring->base, size, MADV_DONTFORK);
-	madvise(ring->base, size, MADV_DONTDUMP);
-	ring->mapped = size;
+	madvise(at, span, MADV_DONTFORK);
+	madvise(at, span, MADV_DONTDUMP);
+	ring->base = at;
+	ring->mapped = span;
 	return 0;
-close:
-	close(ring->lock_fd);
-	ring->lock_fd = -1;
-	ring->base = NULL;
-	return r;
 }
 
 static void ringq_memfd_unmap(struct ringq *ring)
@@ -152,7 +147,7 @@ close:
 }
 
 /* From the largest pages that the ring fills to the smallest; sets page_shift. */
-static int ringq_memfd_pages(struct ringq *ring, bool only)
+int ringq_memfd_pages(struct ringq *ring, bool huge_only)
 {
 	static const uint32_t shifts[] = { 30, 21 };
 	uint64_t total = ring->layout.total;
@@ -162,6 +157,10 @@ static int ringq_memfd_pages(struct ringq *ring, bool only)
 	if (ring->geometry.bulk_shift == RINGQ_BULK_HUGE) {
 		for (i = 0; i < 2; i++) {
 			ring->page_shift = shifts[i];
+			/* What is mapped twice must be whole pages. */
+			if (ringq_is_mirrored(&ring->geometry) &&
+			    ring->layout.lane_data & ((UINT64_C(1) << shifts[i]) - 1))
+				continue;
 			if (total >> shifts[i] &&
 			    ringq_memfd_alloc(ring, MFD_HUGETLB | shifts[i] << MFD_HUGE_SHIFT,
 					      ringq_round_up(total, UINT64_C(1) << shifts[i]),
@@ -171,11 +170,11 @@ static int ringq_memfd_pages(struct ringq *ring, bool only)
 		r = ringq_memfd_alloc(ring, 0, total, RINGQ_BULK_HUGE);
 		if (r < 0)
 			return r;
-		madvise(ring->base, total, MADV_COLLAPSE);
-		if (ringq_region_is_huge(ring->base, total))
+		madvise(ring->base, ring->mapped, MADV_COLLAPSE);
+		if (ringq_region_is_huge(ring->base, ring->mapped))
 			return 0;
 		ring->page_shift = RINGQ_UNIT_PAGES;
-		return only ? -ENOMEM : 0;
+		return huge_only ? -ENOMEM : 0;
 	}
 	ring->page_shift = RINGQ_UNIT_PAGES;
 	return ringq_memfd_alloc(ring, 0, total, RINGQ_UNIT_PAGES);
@@ -196,6 +195,9 @@ static int ringq_memfd_create(struct ringq *ring, const struct ringq_plan *plan)
 
 	if (r < 0)
 		return r;
+	ring->lock_fd = ringq_reopen(ring->fd);
+	if (ring->lock_fd < 0)
+		return ring->lock_fd;
 	ringq_region_init(ring, plan, ring->base);
 	if (fcntl(ring->fd, F_ADD_SEALS, RINGQ_SEALS) < 0)
 		return -errno;
@@ -223,6 +225,9 @@ int ringq_memfd_join(struct ringq *ring, int fd)
 		return -EBADMSG;
 	if (!(seals & F_SEAL_SHRINK))
 		return -EPERM;
+	ring->lock_fd = ringq_reopen(fd);
+	if (ring->lock_fd < 0)
+		return ring->lock_fd;
 	/* st_blksize is the page size, which hugetlb insists on. */
 	return ringq_memfd_map(ring, fd, st.st_size,
 			       st.st_blksize > 1 << RINGQ_BULK_HUGE ? 30 :
@@ -241,11 +246,11 @@ int ringq_memfd_watch(struct ringq *ring)
 	return r;
 }
 
-static int ringq_memfd_attach(struct ringq *ring, uint32_t role, struct ringq_port *p)
+static int ringq_memfd_attach(struct ringq_port *p, const struct ringq_attach_opts *opts)
 {
-	int r = ringq_memfd_watch(ring);
+	int r = ringq_memfd_watch(p->ring);
 
-	return r < 0 ? r : ringq_places_attach(ring, role, p);
+	return r < 0 ? r : ringq_places_attach(p, opts);
 }
 
 const struct ringq_backend ringq_memfd_backend = {
@@ -256,5 +261,7 @@ const struct ringq_backend ringq_memfd_backend = {
 	.sleep = ringq_futex_sleep,
 	.kick = ringq_futex_kick,
 	.idle = ringq_places_idle,
+	.lock = ringq_places_lock_port,
+	.unlock = ringq_places_unlock_port,
 	.free = ringq_memfd_free,
 };

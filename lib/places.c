@@ -42,11 +42,33 @@ static void ringq_places_unlock(struct ringq *ring)
 	pthread_mutex_unlock(&ring->mutex);
 }
 
-static bool ringq_lives(const struct ringq *ring, uint32_t index)
+/* The words in which the places of this handle are noted, and those that everybody sees. */
+static __u64 *ringq_attached(struct ringq *ring, uint32_t role, uint32_t index)
 {
-	if (ring->attached & 1u << index || ring->memory == RINGQ_PRIVATE)
+	return &ring->attached[role][index / 64];
+}
+
+static __u64 *ringq_live(const struct ringq *ring, uint32_t role, uint32_t index)
+{
+	return &ringq_attention_of(ring, ring->base)->live[role][index / 64];
+}
+
+static bool ringq_lives(const struct ringq *ring, uint32_t role, uint32_t index)
+{
+	if (ringq_bit(ring->attached[role], index) || ring->memory == RINGQ_PRIVATE)
 		return true;
-	return ringq_memfd_held(ring, index);
+	return ringq_memfd_held(ring, ringq_page_of(&ring->geometry, role, index));
+}
+
+static bool ringq_anybody(const struct ringq *ring, uint32_t role)
+{
+	unsigned int i;
+
+	for (i = 0; i < RINGQ_SIDE_WORDS; i++) {
+		if (ringq_load_acquire(&ringq_attention_of(ring, ring->base)->live[role][i]))
+			return true;
+	}
+	return false;
 }
 
 static void ringq_epoch_next(struct ringq *ring)
@@ -73,17 +95,20 @@ void ringq_places_idle(struct ringq_port *p)
 }
 
 /*
- * The port of page index is no more. With one port a side it was the last of its side: if
- * the ring does not wait for a successor, the other side is told that this is the end.
+ * Port index of a role is no more. If it was the last of its side, and the ring does not wait
+ * for a successor, the other side is told that this is the end.
  */
-static void ringq_places_end(struct ringq *ring, uint32_t index, uint32_t state)
+static void ringq_places_end(struct ringq *ring, uint32_t role, uint32_t index, uint32_t state)
 {
-	struct ringq_port_page *page = ringq_page(ring, ring->base, index);
-	bool producer = index == ringq_port_of_role(RINGQ_PRODUCER);
-	uint32_t role = producer ? RINGQ_PRODUCER : RINGQ_CONSUMER;
-	uint32_t wait = producer ? RINGQ_PRODUCER_WAIT : RINGQ_CONSUMER_WAIT;
+	struct ringq_port_page *page = ringq_port_page(ring, ring->base, role, index);
+	uint64_t bit = UINT64_C(1) << index % 64;
 
-	if (!(ring->geometry.flags & wait))
+	/* Before it stops to count, so that who gates on it misses nothing. */
+	if (state == RINGQ_PORT_DEAD && ringq_keeps_place(&ring->geometry, role))
+		__atomic_fetch_or(&ringq_attention_of(ring, ring->base)->kept[index / 64], bit,
+				  __ATOMIC_SEQ_CST);
+	__atomic_fetch_and(ringq_live(ring, role, index), ~bit, __ATOMIC_SEQ_CST);
+	if (!ringq_anybody(ring, role) && ringq_side_can_end(&ring->geometry, role))
 		__atomic_fetch_or(ringq_word_of(ring, ring->base, ringq_other_role(role)),
 				  state == RINGQ_PORT_DEAD ? RINGQ_DEAD : RINGQ_GONE,
 				  __ATOMIC_SEQ_CST);
@@ -93,25 +118,39 @@ static void ringq_places_end(struct ringq *ring, uint32_t index, uint32_t state)
 	ringq_futex_wake_all(ring);
 }
 
-static bool ringq_bury_one(struct ringq *ring, uint32_t index)
+static bool ringq_bury_one(struct ringq *ring, uint32_t role, uint32_t index)
 {
-	if (ringq_load_acquire(&ringq_page(ring, ring->base, index)->state) != RINGQ_PORT_LIVE ||
-	    ringq_lives(ring, index))
+	if (ringq_load_acquire(&ringq_port_page(ring, ring->base, role, index)->state) !=
+		    RINGQ_PORT_LIVE || ringq_lives(ring, role, index))
 		return false;
-	ringq_places_end(ring, index, RINGQ_PORT_DEAD);
+	ringq_places_end(ring, role, index, RINGQ_PORT_DEAD);
 	return true;
 }
 
-int ringq_places_bury(struct ringq *ring)
+/* How many of a role. */
+static uint32_t ringq_places_of(const struct ringq *ring, uint32_t role)
+{
+	return role == RINGQ_PRODUCER ? ring->geometry.producers : ring->geometry.consumers;
+}
+
+static int ringq_bury_side(struct ringq *ring, uint32_t role)
 {
 	uint32_t i;
 	int n = 0;
 
+	for (i = 0; i < ringq_places_of(ring, role); i++)
+		n += ringq_bury_one(ring, role, i);
+	return n;
+}
+
+int ringq_places_bury(struct ringq *ring)
+{
+	int n;
+
 	/* The holder may be stopped: the agent has other rings, and comes again. */
 	if (ringq_places_lock(ring, false) < 0)
 		return 0;
-	for (i = 0; i < ring->geometry.ports; i++)
-		n += ringq_bury_one(ring, i);
+	n = ringq_bury_side(ring, RINGQ_PRODUCER) + ringq_bury_side(ring, RINGQ_CONSUMER);
 	ringq_places_unlock(ring);
 	return n;
 }
@@ -137,10 +176,115 @@ uint64_t ringq_pid_namespace(void)
 	return stat("/proc/self/ns/pid", &st) == 0 ? st.st_ino : 0;
 }
 
-int ringq_places_attach(struct ringq *ring, uint32_t role, struct ringq_port *p)
+/*
+ * Which place to take: the one that is wanted, or the first free one, kept ones before others.
+ * Its number, or -EBUSY.
+ */
+static int ringq_places_choose(struct ringq *ring, uint32_t role,
+			       const struct ringq_attach_opts *opts)
 {
-	uint32_t index = ringq_port_of_role(role);
-	struct ringq_port_page *page;
+	const __u64 *kept = ringq_attention_of(ring, ring->base)->kept;
+	uint32_t n = ringq_places_of(ring, role), i;
+	int found = -EBUSY;
+
+	if (opts->flags & RINGQ_AT_PLACE)
+		return ringq_is_live(ring, ring->base, role, opts->place) ? -EBUSY :
+									    (int)opts->place;
+	for (i = 0; i < n; i++) {
+		if (ringq_is_live(ring, ring->base, role, i))
+			continue;
+		if (role == RINGQ_CONSUMER && ringq_bit(kept, i))
+			return i;
+		if (found < 0)
+			found = i;
+	}
+	return found;
+}
+
+/*
+ * From now on it counts. A gate must stand where the producer is before it does, or the
+ * producer would wait for what an earlier port of this place left behind; a kept one does.
+ */
+static void ringq_places_count(struct ringq *ring, uint32_t role, uint32_t index)
+{
+	__u64 *kept = &ringq_attention_of(ring, ring->base)->kept[index / 64];
+	uint64_t bit = UINT64_C(1) << index % 64;
+
+	if (ring->geometry.discipline == RINGQ_GATED && role == RINGQ_CONSUMER &&
+	    !(ringq_load_acquire(kept) & bit))
+		ringq_progress_begin(&ringq_port_page(ring, ring->base, role, index)->progress,
+				     ringq_load_acquire(&ringq_port_page(ring, ring->base,
+								RINGQ_PRODUCER, 0)->progress.done));
+	__atomic_fetch_or(ringq_live(ring, role, index), bit, __ATOMIC_SEQ_CST);
+	if (role == RINGQ_CONSUMER)
+		__atomic_fetch_and(kept, ~bit, __ATOMIC_SEQ_CST);
+}
+
+/* The place is the port's. It may still turn out that the ring is corrupt. */
+static void ringq_places_take(struct ringq_port *p, uint32_t index)
+{
+	struct ringq *ring = p->ring;
+	struct ringq_port_page *page = ringq_port_page(ring, ring->base, p->role, index);
+
+	p->base = ring->base;
+	p->index = index;
+	p->page = page;
+	p->generation = page->generation + 1;
+	ringq_store_relaxed(&page->generation, p->generation);
+	ringq_store_relaxed(&page->role, p->role);
+	ringq_store_relaxed(&page->pid, getpid());
+	ringq_store_relaxed(&page->pid_ns,
+			    ring->memory == RINGQ_MEMFD ? ringq_pid_namespace() : 0);
+	ringq_store_relaxed(&page->wake, RINGQ_AWAKE);
+	ringq_store_release(&page->state, RINGQ_PORT_LIVE);
+	ringq_places_count(ring, p->role, index);
+}
+
+/* Undoes it: nobody was here. */
+static void ringq_places_give_back(struct ringq_port *p)
+{
+	__atomic_fetch_and(ringq_live(p->ring, p->role, p->index),
+			   ~(UINT64_C(1) << p->index % 64), __ATOMIC_SEQ_CST);
+	ringq_store_release(&p->page->state, RINGQ_PORT_LEFT);
+}
+
+static int ringq_places_attach_locked(struct ringq_port *p, const struct ringq_attach_opts *opts)
+{
+	struct ringq *ring = p->ring;
+	uint32_t page;
+	int r, index;
+
+	ringq_bury_side(ring, p->role);
+	index = ringq_places_choose(ring, p->role, opts);
+	if (index < 0)
+		return index;
+	r = ringq_places_open(ring, p->role);
+	if (r < 0)
+		return r;
+	page = ringq_page_of(&ring->geometry, p->role, index);
+	if (ring->memory == RINGQ_MEMFD)
+		r = ringq_memfd_hold(ring, page);
+	if (r < 0)
+		return r;
+	ringq_places_take(p, index);
+	r = p->ops->attach(p, opts);
+	if (r < 0) {
+		ringq_places_give_back(p);
+		if (ring->memory == RINGQ_MEMFD)
+			ringq_memfd_drop(ring, page);
+		return r;
+	}
+	__atomic_fetch_or(ringq_attached(ring, p->role, index), UINT64_C(1) << index % 64,
+			  __ATOMIC_RELAXED);
+	ringq_epoch_next(ring);
+	/* Who sleeps must have the new port watched before it sleeps on. */
+	ringq_futex_wake_all(ring);
+	return 0;
+}
+
+int ringq_places_attach(struct ringq_port *p, const struct ringq_attach_opts *opts)
+{
+	struct ringq *ring = p->ring;
 	int r;
 
 	if (!(ring->geometry.flags & RINGQ_FENCE) && ringq_barrier_available(ring->memory) < 0)
@@ -148,38 +292,7 @@ int ringq_places_attach(struct ringq *ring, uint32_t role, struct ringq_port *p)
 	r = ringq_places_lock(ring, true);
 	if (r < 0)
 		return r;
-	page = ringq_page(ring, ring->base, index);
-	ringq_bury_one(ring, index);
-	if (ringq_load_acquire(&page->state) == RINGQ_PORT_LIVE)
-		r = -EBUSY;
-	else
-		r = ringq_places_open(ring, role);
-	if (r == 0 && ring->memory == RINGQ_MEMFD)
-		r = ringq_memfd_hold(ring, index);
-	if (r < 0)
-		goto out;
-
-	p->base = ring->base;
-	p->index = index;
-	p->generation = page->generation + 1;
-	r = ringq_spsc_attach(p);
-	if (r < 0) {
-		if (ring->memory == RINGQ_MEMFD)
-			ringq_memfd_drop(ring, index);
-		goto out;
-	}
-	ringq_store_relaxed(&page->generation, p->generation);
-	ringq_store_relaxed(&page->role, role);
-	ringq_store_relaxed(&page->pid, getpid());
-	ringq_store_relaxed(&page->pid_ns,
-			    ring->memory == RINGQ_MEMFD ? ringq_pid_namespace() : 0);
-	ringq_store_relaxed(&page->wake, RINGQ_AWAKE);
-	ringq_store_release(&page->state, RINGQ_PORT_LIVE);
-	ring->attached |= 1u << index;
-	ringq_epoch_next(ring);
-	/* Who sleeps must have the new port watched before it sleeps on. */
-	ringq_futex_wake_all(ring);
-out:
+	r = ringq_places_attach_locked(p, opts);
 	ringq_places_unlock(ring);
 	return r;
 }
@@ -190,13 +303,23 @@ void ringq_places_detach(struct ringq_port *p)
 
 	if (ringq_places_lock(ring, true) < 0)
 		return;
-	if (p->role == RINGQ_PRODUCER && !p->error)
-		ringq_store_release(p->done, p->pos);
-	ring->attached &= ~(1u << p->index);
-	ringq_places_end(ring, p->index, RINGQ_PORT_LEFT);
+	p->ops->detach(p);
+	__atomic_fetch_and(ringq_attached(ring, p->role, p->index),
+			   ~(UINT64_C(1) << p->index % 64), __ATOMIC_RELAXED);
+	ringq_places_end(ring, p->role, p->index, RINGQ_PORT_LEFT);
 	if (ring->memory == RINGQ_MEMFD)
-		ringq_memfd_drop(ring, p->index);
+		ringq_memfd_drop(ring, ringq_page_of(&ring->geometry, p->role, p->index));
 	ringq_places_unlock(ring);
+}
+
+int ringq_places_lock_port(struct ringq_port *p, bool wait)
+{
+	return ringq_places_lock(p->ring, wait);
+}
+
+void ringq_places_unlock_port(struct ringq_port *p)
+{
+	ringq_places_unlock(p->ring);
 }
 
 int ringq_places_close(struct ringq_port *p)

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 /*
  * Ports: attach, detach, close, and the operations for elements whose size the compiler
- * does not know. Each of those is the inline one of the ring's discipline with the size
- * read from the port; they are the twins that other languages bind to.
+ * does not know: each looks up what the port's table has for it.
  */
 #include "internal.h"
 
@@ -15,6 +14,7 @@
 static void ringq_port_void(struct ringq_port *port)
 {
 	static unsigned char nothing[RINGQ_LINE] __attribute__((aligned(RINGQ_LINE)));
+	static const struct ringq_ops none;
 
 	memset(port, 0, sizeof(*port));
 	port->elem = nothing;
@@ -23,12 +23,55 @@ static void ringq_port_void(struct ringq_port *port)
 	port->stamp = (__u64 *)nothing;
 	port->stamps = (__u64 *)nothing;
 	port->attention = (__u64 *)nothing;
+	port->ops = &none;
 	port->elem_size = 1;
 	port->error = -ESTALE;
 }
 
-RINGQ_PUBLIC int ringq_attach(struct ringq *ring, enum ringq_role role, struct ringq_port *port)
+/* Takes what the caller's version of the options has; what we do not know must be zero. */
+static int ringq_copy_attach_opts(struct ringq_attach_opts *to,
+				  const struct ringq_attach_opts *from)
 {
+	const unsigned char *bytes = (const unsigned char *)from;
+	size_t i;
+
+	memset(to, 0, sizeof(*to));
+	if (!from)
+		return 0;
+	if (from->size < sizeof(*to))
+		return -EINVAL;
+	for (i = sizeof(*to); i < from->size; i++) {
+		if (bytes[i])
+			return -E2BIG;
+	}
+	memcpy(to, from, sizeof(*to));
+	return to->flags & ~(RINGQ_AT_PLACE | RINGQ_OLDEST) ? -EINVAL : 0;
+}
+
+/* What only some disciplines know is refused by the others. */
+static int ringq_check_attach_opts(const struct ringq *ring, uint32_t role,
+				   const struct ringq_attach_opts *o)
+{
+	const struct ringq_geometry *g = &ring->geometry;
+	bool broadcast = g->discipline == RINGQ_GATED || g->discipline == RINGQ_LOSSY;
+	bool fixed = g->shape != RINGQ_SHAPE_RECORDS;
+
+	if (o->flags & RINGQ_AT_PLACE &&
+	    o->place >= (role == RINGQ_PRODUCER ? g->producers : g->consumers))
+		return -EINVAL;
+	if (o->flags & RINGQ_OLDEST && (role == RINGQ_PRODUCER || !broadcast))
+		return -EOPNOTSUPP;
+	if (!o->stride)
+		return o->phase ? -EINVAL : 0;
+	if (role == RINGQ_PRODUCER || g->discipline != RINGQ_LOSSY || !fixed)
+		return -EOPNOTSUPP;
+	return o->phase < o->stride ? 0 : -EINVAL;
+}
+
+RINGQ_PUBLIC int ringq_attach_with(struct ringq *ring, enum ringq_role role,
+				   const struct ringq_attach_opts *opts, struct ringq_port *port)
+{
+	struct ringq_attach_opts o;
 	int r;
 
 	if ((uint32_t)role > RINGQ_CONSUMER || (uintptr_t)port & (RINGQ_LINE - 1))
@@ -36,9 +79,17 @@ RINGQ_PUBLIC int ringq_attach(struct ringq *ring, enum ringq_role role, struct r
 	ringq_port_void(port);
 	if (ringq_is_stale(ring))
 		return -ESTALE;
+	r = ringq_copy_attach_opts(&o, opts);
+	if (r == 0)
+		r = ringq_check_attach_opts(ring, role, &o);
+	if (r < 0)
+		return r;
 	port->ring = ring;
 	port->role = role;
-	r = ring->backend->attach(ring, role, port);
+	port->ops = ringq_ops_of(ring->geometry.discipline, ring->geometry.shape, role);
+	port->capacity = ring->geometry.capacity;
+	port->elem_size = ring->geometry.elem_size;
+	r = ring->backend->attach(port, &o);
 	if (r < 0) {
 		ringq_port_void(port);
 		return r;
@@ -46,6 +97,11 @@ RINGQ_PUBLIC int ringq_attach(struct ringq *ring, enum ringq_role role, struct r
 	port->attention = ringq_word_of(ring, port->base, role);
 	port->error = 0;
 	return 0;
+}
+
+RINGQ_PUBLIC int ringq_attach(struct ringq *ring, enum ringq_role role, struct ringq_port *port)
+{
+	return ringq_attach_with(ring, role, NULL, port);
 }
 
 RINGQ_PUBLIC void ringq_detach(struct ringq_port *port)
@@ -62,72 +118,68 @@ RINGQ_PUBLIC int ringq_close(struct ringq_port *port)
 	return port->ring->backend->close(port);
 }
 
+/* The port's own way to do something, or why there is none. */
+#define RINGQ_CALL(port, op, ...) \
+	((port)->error ? (port)->error : (port)->ops->op ? (port)->ops->op(port, ##__VA_ARGS__) : \
+	 -EOPNOTSUPP)
+
 RINGQ_PUBLIC int ringq_send(struct ringq_port *port, const void *msg, int64_t timeout)
 {
-	int r = ringq_as(port, RINGQ_PRODUCER);
-
-	return r < 0 ? r : ringq_spsc_send(port, msg, port->elem_size, timeout);
+	return RINGQ_CALL(port, send, msg, timeout);
 }
 
 RINGQ_PUBLIC int ringq_recv(struct ringq_port *port, void *msg, int64_t timeout)
 {
-	int r = ringq_as(port, RINGQ_CONSUMER);
-
-	return r < 0 ? r : ringq_spsc_recv(port, msg, port->elem_size, timeout);
+	return RINGQ_CALL(port, recv, msg, timeout);
 }
 
 RINGQ_PUBLIC int64_t ringq_send_many(struct ringq_port *port, const void *msgs, uint64_t n,
 				     int64_t timeout)
 {
-	int r = ringq_as(port, RINGQ_PRODUCER);
-
-	return r < 0 ? r : ringq_spsc_send_many(port, msgs, port->elem_size, n, timeout);
+	return RINGQ_CALL(port, send_many, msgs, n, timeout);
 }
 
 RINGQ_PUBLIC int64_t ringq_recv_many(struct ringq_port *port, void *msgs, uint64_t n,
 				     int64_t timeout)
 {
-	int r = ringq_as(port, RINGQ_CONSUMER);
-
-	return r < 0 ? r : ringq_spsc_recv_many(port, msgs, port->elem_size, n, timeout);
+	return RINGQ_CALL(port, recv_many, msgs, n, timeout);
 }
 
 RINGQ_PUBLIC int ringq_reserve(struct ringq_port *port, uint64_t n, int64_t timeout)
 {
-	int r = ringq_as(port, RINGQ_PRODUCER);
-
-	return r < 0 ? r : ringq_spsc_reserve(port, port->elem_size, n, timeout);
+	return RINGQ_CALL(port, reserve, n, timeout);
 }
 
 RINGQ_PUBLIC int ringq_commit(struct ringq_port *port, uint64_t n)
 {
-	int r = ringq_as(port, RINGQ_PRODUCER);
+	return RINGQ_CALL(port, commit, n);
+}
 
-	return r < 0 ? r : ringq_spsc_commit(port, port->elem_size, n);
+/* To give up is to commit nothing of it. */
+RINGQ_PUBLIC void ringq_abort(struct ringq_port *port)
+{
+	if (port->held)
+		RINGQ_CALL(port, commit, 0);
 }
 
 RINGQ_PUBLIC int64_t ringq_peek(struct ringq_port *port, uint64_t n, int64_t timeout)
 {
-	int r = ringq_as(port, RINGQ_CONSUMER);
-
-	return r < 0 ? r : ringq_spsc_peek(port, port->elem_size, n, timeout);
+	return RINGQ_CALL(port, peek, n, timeout);
 }
 
 RINGQ_PUBLIC int ringq_release(struct ringq_port *port, uint64_t n)
 {
-	int r = ringq_as(port, RINGQ_CONSUMER);
-
-	return r < 0 ? r : ringq_spsc_release(port, port->elem_size, n);
+	return RINGQ_CALL(port, release, n);
 }
 
 RINGQ_PUBLIC void *ringq_at(const struct ringq_port *port, uint64_t i)
 {
-	return ringq_spsc_at(port, port->elem_size, i, NULL);
+	return port->ops->at(port, i, NULL);
 }
 
 RINGQ_PUBLIC void *ringq_run(const struct ringq_port *port, uint64_t i, uint64_t *n)
 {
-	void *first = ringq_spsc_at(port, port->elem_size, i, n);
+	void *first = port->ops->at(port, i, n);
 
 	if (*n > port->held - i)
 		*n = port->held - i;
@@ -136,7 +188,7 @@ RINGQ_PUBLIC void *ringq_run(const struct ringq_port *port, uint64_t i, uint64_t
 
 RINGQ_PUBLIC int ringq_drain(struct ringq_port *port, int64_t timeout)
 {
-	return ringq_spsc_drain(port, timeout);
+	return RINGQ_CALL(port, drain, timeout);
 }
 
 RINGQ_PUBLIC int ringq_port_fd(const struct ringq_port *port)

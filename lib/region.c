@@ -12,13 +12,30 @@
 #include <time.h>
 #include <unistd.h>
 
+/* The words that say how far everybody is: at the beginning. */
+static void ringq_region_begin(const struct ringq *ring, unsigned char *base)
+{
+	const struct ringq_geometry *g = &ring->geometry;
+	uint64_t pos;
+	uint32_t i;
+
+	for (i = 0; i < ringq_ports(g); i++)
+		ringq_progress_begin(&ringq_page(ring, base, i)->progress, g->first);
+	for (i = 0; i < 2; i++)
+		ringq_side_of(ring, base, i)->index = g->first;
+	for (i = 0; g->discipline == RINGQ_LANES && i < g->producers; i++)
+		ringq_progress_begin(&ringq_lane_of(ring, base, i)->progress, g->first);
+	for (pos = g->first; ringq_claims(g->discipline) && pos < g->first + g->capacity; pos++)
+		*(__u64 *)(base + ringq_stamp_at(g, &ring->layout, 0, pos)) =
+			RINGQ_STAMP(pos, RINGQ_FREE);
+}
+
 /* Fills a zeroed region, and what the handle says of it. */
 void ringq_region_init(struct ringq *ring, const struct ringq_plan *plan, void *base)
 {
 	struct ringq_header *h = base;
 	struct timespec now;
 	uint64_t flags = 0;
-	uint32_t i;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	ring->uid = geteuid();
@@ -41,10 +58,7 @@ void ringq_region_init(struct ringq *ring, const struct ringq_plan *plan, void *
 	h->page_shift = ring->page_shift;
 	memcpy(h->name, ring->name, sizeof(h->name));
 
-	for (i = 0; i < ring->geometry.ports; i++) {
-		ringq_page(ring, base, i)->done = ring->geometry.first;
-		ringq_page(ring, base, i)->taken = ring->geometry.first;
-	}
+	ringq_region_begin(ring, base);
 	if (ring->geometry.flags & RINGQ_FENCE)
 		flags = RINGQ_FENCED;
 	*ringq_word_of(ring, base, RINGQ_PRODUCER) = flags;
@@ -88,6 +102,28 @@ void *ringq_region_address(uint64_t size, uint32_t shift)
 	if (lead < align)
 		munmap(p + lead + size, align - lead);
 	return p + lead;
+}
+
+uint64_t ringq_region_span(const struct ringq *ring)
+{
+	const struct ringq_layout *l = &ring->layout;
+
+	return ringq_is_mirrored(&ring->geometry) ?
+		       l->total + ringq_lanes(&ring->geometry) * l->lane_data : l->total;
+}
+
+int ringq_region_mirror(const struct ringq *ring, unsigned char *base, int fd, int prot, int flags)
+{
+	const struct ringq_layout *l = &ring->layout;
+	uint32_t i;
+
+	for (i = 0; i < 2 * ringq_lanes(&ring->geometry); i++) {
+		if (mmap(base + l->data + i * l->lane_data, l->lane_data, prot,
+			 MAP_SHARED | MAP_FIXED | flags, fd,
+			 l->data + i / 2 * l->lane_data) == MAP_FAILED)
+			return -errno;
+	}
+	return 0;
 }
 
 /* Is the whole mapping in huge pages? What the kernel says of it. */

@@ -18,9 +18,13 @@
 #define RINGQ_CAPACITY		65536
 #define RINGQ_CAPACITY_BYTES	(64u << 20)
 #define RINGQ_CAPACITY_MIN	64
+#define RINGQ_CAPACITY_LATEST	8
+#define RINGQ_CAPACITY_RECORDS	(1u << 20)
+#define RINGQ_PORTS		16
 #define RINGQ_HUGE_FROM		(1u << 20)	/* smaller rings would waste most of a huge page */
 #define RINGQ_PAGE_FLAGS	(RINGQ_HUGE | RINGQ_HUGE_ONLY | RINGQ_SMALL)
-#define RINGQ_OPTS_FLAGS	(RINGQ_GEOMETRY_FLAGS | RINGQ_PAGE_FLAGS | RINGQ_ANY_OWNER)
+#define RINGQ_OPTS_FLAGS	(RINGQ_GEOMETRY_FLAGS | RINGQ_PAGE_FLAGS | RINGQ_ANY_OWNER | \
+				 RINGQ_RECORDS)
 
 /* Takes what the caller's version of a struct has; what we do not know must be zero. */
 static int ringq_copy_opts(struct ringq_opts *to, const struct ringq_opts *from)
@@ -31,7 +35,7 @@ static int ringq_copy_opts(struct ringq_opts *to, const struct ringq_opts *from)
 	memset(to, 0, sizeof(*to));
 	if (!from)
 		return 0;
-	if (from->size < offsetof(struct ringq_opts, buffer_size) + sizeof(from->buffer_size))
+	if (from->size < sizeof(*to))
 		return -EINVAL;
 	for (i = sizeof(*to); i < from->size; i++) {
 		if (bytes[i])
@@ -42,13 +46,26 @@ static int ringq_copy_opts(struct ringq_opts *to, const struct ringq_opts *from)
 		return -EINVAL;
 	if (to->flags & RINGQ_PAGE_FLAGS & ((to->flags & RINGQ_PAGE_FLAGS) - 1))
 		return -EINVAL;
-	if (to->discipline && to->discipline != RINGQ_SPSC)
+	if (to->discipline &&
+	    !ringq_ops_of(to->discipline, to->flags & RINGQ_RECORDS ? RINGQ_SHAPE_RECORDS : 0,
+			  RINGQ_PRODUCER))
 		return -EOPNOTSUPP;
 	if (to->name && (!ringq_name_valid(to->name) || to->memory == RINGQ_PRIVATE))
 		return -EINVAL;
 	if (!to->buffer != !to->buffer_size || (to->buffer && to->memory != RINGQ_PRIVATE))
 		return -EINVAL;
 	return 0;
+}
+
+const struct ringq_ops *ringq_ops_of(uint32_t discipline, uint32_t shape, uint32_t role)
+{
+	static const struct ringq_ops *const fixed[][2] = {
+		[RINGQ_SPSC] = { &ringq_spsc_producer, &ringq_spsc_consumer },
+	};
+
+	if (shape == RINGQ_SHAPE_RECORDS || discipline >= sizeof(fixed) / sizeof(fixed[0]))
+		return NULL;
+	return fixed[discipline][role];
 }
 
 /* Rounds the capacity up to what the layout can hold; 0 if it is out of reach. */
@@ -61,10 +78,64 @@ static uint64_t ringq_round_capacity(uint64_t capacity, uint64_t per_slot)
 	return n;
 }
 
+/* Elements, of an element's size; by default. */
+static uint64_t ringq_default_capacity(const struct ringq_opts *o)
+{
+	uint64_t capacity = RINGQ_CAPACITY_BYTES / o->elem_size;
+
+	if (o->discipline == RINGQ_LATEST)
+		return RINGQ_CAPACITY_LATEST;
+	if (capacity < RINGQ_CAPACITY_MIN)
+		return RINGQ_CAPACITY_MIN;
+	return capacity < RINGQ_CAPACITY ? capacity : RINGQ_CAPACITY;
+}
+
+/* Shape and capacity of a ring of elements; 0 or -EFBIG. */
+static int ringq_plan_elements(struct ringq_geometry *g, const struct ringq_opts *o)
+{
+	uint64_t capacity = o->capacity ? o->capacity : ringq_default_capacity(o), per_slot = 1;
+
+	g->shape = RINGQ_SHAPE_APART;
+	if (o->elem_size <= RINGQ_LINE_ROOM) {
+		g->shape = ringq_claims(g->discipline) ? RINGQ_SHAPE_SLOT : RINGQ_SHAPE_LINE;
+		if (g->shape == RINGQ_SHAPE_LINE)
+			per_slot = ringq_per_line(g->elem_size);
+	}
+	g->capacity = ringq_round_capacity(capacity, per_slot);
+	return g->capacity ? 0 : -EFBIG;
+}
+
+/* Of a ring of records, which is a row of bytes that is made of whole pages. */
+static int ringq_plan_records(struct ringq_geometry *g, const struct ringq_opts *o)
+{
+	uint64_t capacity = o->capacity ? o->capacity : RINGQ_CAPACITY_RECORDS, n;
+
+	g->shape = RINGQ_SHAPE_RECORDS;
+	for (n = UINT64_C(1) << g->bulk_shift; n && (n < capacity ||
+	     ringq_record_max(n) < o->elem_size); n <<= 1)
+		;
+	g->capacity = n;
+	return n ? 0 : -EFBIG;
+}
+
+static int ringq_plan_layout(struct ringq_plan *plan, const struct ringq_opts *o, uint32_t bulk)
+{
+	struct ringq_geometry *g = &plan->geometry;
+	int r;
+
+	g->bulk_shift = bulk;
+	r = o->flags & RINGQ_RECORDS ? ringq_plan_records(g, o) : ringq_plan_elements(g, o);
+	return r < 0 ? r : ringq_layout_compute(g, &plan->layout);
+}
+
+static uint32_t ringq_plan_ports(uint32_t wanted, bool many)
+{
+	return wanted ? wanted : many ? RINGQ_PORTS : 1;
+}
+
 static int ringq_make_plan(struct ringq_plan *plan, const struct ringq_opts *o, uint32_t memory)
 {
 	struct ringq_geometry *g = &plan->geometry;
-	uint64_t capacity = o->capacity, per_slot = 1;
 	int r;
 
 	memset(plan, 0, sizeof(*plan));
@@ -78,31 +149,18 @@ static int ringq_make_plan(struct ringq_plan *plan, const struct ringq_opts *o, 
 	plan->buffer = o->buffer;
 	plan->buffer_size = o->buffer_size;
 
-	g->discipline = RINGQ_SPSC;
+	g->discipline = o->discipline ? o->discipline : RINGQ_SPSC;
 	g->elem_size = o->elem_size;
-	g->ports = 2;
+	g->producers = ringq_plan_ports(o->producers, ringq_has_many_producers(g->discipline));
+	g->consumers = ringq_plan_ports(o->consumers, ringq_has_many_consumers(g->discipline));
 	g->first = o->first;
 	g->flags = o->flags & RINGQ_GEOMETRY_FLAGS;
 	/* Who cannot interrupt others makes rings that need no interruption. */
 	if (memory != RINGQ_DEVICE && ringq_barrier_available(memory) < 0)
 		g->flags |= RINGQ_FENCE;
-	g->shape = o->elem_size <= RINGQ_LINE_ROOM ? RINGQ_SHAPE_LINE : RINGQ_SHAPE_APART;
-	if (g->shape == RINGQ_SHAPE_LINE)
-		per_slot = ringq_per_line(g->elem_size);
-	if (!capacity) {
-		capacity = RINGQ_CAPACITY_BYTES / o->elem_size;
-		if (capacity < RINGQ_CAPACITY_MIN)
-			capacity = RINGQ_CAPACITY_MIN;
-		if (capacity > RINGQ_CAPACITY)
-			capacity = RINGQ_CAPACITY;
-	}
-	g->capacity = ringq_round_capacity(capacity, per_slot);
-	if (!g->capacity)
-		return -EFBIG;
 
 	g->unit_shift = o->buffer ? RINGQ_UNIT_LINES : RINGQ_UNIT_PAGES;
-	g->bulk_shift = g->unit_shift;
-	r = ringq_layout_compute(g, &plan->layout);
+	r = ringq_plan_layout(plan, o, g->unit_shift);
 	if (r < 0)
 		return r;
 	if (o->buffer && o->flags & RINGQ_HUGE_ONLY)
@@ -110,8 +168,7 @@ static int ringq_make_plan(struct ringq_plan *plan, const struct ringq_opts *o, 
 	if (o->buffer || o->flags & RINGQ_SMALL ||
 	    (!(o->flags & RINGQ_PAGE_FLAGS) && plan->layout.total < RINGQ_HUGE_FROM))
 		return 0;
-	g->bulk_shift = RINGQ_BULK_HUGE;
-	return ringq_layout_compute(g, &plan->layout);
+	return ringq_plan_layout(plan, o, RINGQ_BULK_HUGE);
 }
 
 /* A handle handed in memory lies before the region, both at multiples of a line pair. */
@@ -172,6 +229,13 @@ static int ringq_finish(struct ringq *ring, int r, const struct ringq_opts *o, s
 	if (r == 0 && !ring->created && o->elem_size && o->elem_size != ring->geometry.elem_size)
 		r = -EPROTOTYPE;
 	if (r == 0 && o->discipline && o->discipline != ring->geometry.discipline)
+		r = -EPROTOTYPE;
+	/* Joined may be what a newer library has made. */
+	if (r == 0 && !ringq_ops_of(ring->geometry.discipline, ring->geometry.shape,
+				    RINGQ_PRODUCER))
+		r = -EOPNOTSUPP;
+	if (r == 0 && !ring->created && o->flags & RINGQ_RECORDS &&
+	    ring->geometry.shape != RINGQ_SHAPE_RECORDS)
 		r = -EPROTOTYPE;
 	if (r == 0 && !ring->created && o->name && !(o->flags & RINGQ_ANY_OWNER) &&
 	    ring->uid != 0 && ring->uid != geteuid())
@@ -396,7 +460,10 @@ RINGQ_PUBLIC int ringq_get_info(const struct ringq *ring, struct ringq_info *inf
 		.discipline = ring->geometry.discipline,
 		.elem_size = ring->geometry.elem_size,
 		.capacity = ring->geometry.capacity,
-		.flags = ring->geometry.flags,
+		.flags = ring->geometry.flags |
+			 (ring->geometry.shape == RINGQ_SHAPE_RECORDS ? RINGQ_RECORDS : 0),
+		.producers = ring->geometry.producers,
+		.consumers = ring->geometry.consumers,
 		.created = ring->created,
 		.page_shift = ring->page_shift,
 		.uid = ring->uid,

@@ -3,7 +3,7 @@
  * SPSC, the paths that are not fast: the port has used up what it knew of, or something is
  * to be noticed. The algorithm and its ordering table are in ringq/spsc.h.
  */
-#include "internal.h"
+#include "twins.h"
 
 static int ringq_corrupt(struct ringq_port *p)
 {
@@ -21,17 +21,23 @@ static int ringq_corrupt(struct ringq_port *p)
  */
 #define RINGQ_LINGER	64	/* pauses, at most; enough for hundreds of small messages */
 
+/* Where the consumer is, or the slowest of them. W1 */
+static uint64_t ringq_spsc_peer_done(const struct ringq_port *p)
+{
+	return p->peer_done ? ringq_load_acquire(p->peer_done) : p->ops->peer_done(p);
+}
+
 static uint64_t ringq_spsc_linger(const struct ringq_port *p, uint64_t done)
 {
 	uint64_t n = p->capacity / 32 < RINGQ_LINGER ? p->capacity / 32 : RINGQ_LINGER, i;
 
 	for (i = 0; i < n; i++) {
 		/* A consumer who does not move now is not waited for. */
-		if (i == 4 && ringq_load_acquire(p->peer_done) == done)
+		if (i == 4 && ringq_spsc_peer_done(p) == done)
 			return done;
 		ringq_pause();
 	}
-	return ringq_load_acquire(p->peer_done);				/* W1 */
+	return ringq_spsc_peer_done(p);
 }
 
 /* Room for need elements: 1. What has been sent so far has not been notified. */
@@ -56,7 +62,9 @@ RINGQ_PUBLIC int ringq_spsc_room(struct ringq_port *p, uint64_t need, int64_t ti
 			return -EPIPE;
 		if (p->limit - p->pos >= need)
 			return 1;
-		done = ringq_load_acquire(p->peer_done);			/* W1 */
+		/* For a successor, which must not find it more than a lap late. */
+		ringq_store_release(p->done, p->pos);
+		done = ringq_spsc_peer_done(p);
 		if (p->pos - done > p->capacity)
 			return ringq_corrupt(p);
 		if (p->pos - done != p->capacity && p->pos - done > p->capacity / 8 * 7) {
@@ -65,8 +73,6 @@ RINGQ_PUBLIC int ringq_spsc_room(struct ringq_port *p, uint64_t need, int64_t ti
 				return ringq_corrupt(p);
 		}
 		p->limit = done + p->capacity;
-		/* For a successor, which must not find it more than a lap late. */
-		ringq_store_release(p->done, p->pos);
 		if (p->limit - p->pos >= need)
 			return 1;
 
@@ -113,7 +119,7 @@ RINGQ_PUBLIC int ringq_spsc_look(struct ringq_port *p, int64_t timeout)
 }
 
 /* Everything that this producer has sent is released: 0. */
-int ringq_spsc_drain(struct ringq_port *p, int64_t timeout)
+static int spsc_drain(struct ringq_port *p, int64_t timeout)
 {
 	int64_t deadline = 0;
 	uint64_t done, word;
@@ -126,7 +132,7 @@ int ringq_spsc_drain(struct ringq_port *p, int64_t timeout)
 	for (;;) {
 		/* The end is looked at first: what was released before it is seen then. */
 		word = ringq_load_acquire(p->attention);
-		done = ringq_load_acquire(p->peer_done);
+		done = ringq_spsc_peer_done(p);
 		if (done == p->pos)
 			return 0;
 		if (p->pos - done > p->capacity)
@@ -162,18 +168,19 @@ RINGQ_PUBLIC int64_t ringq_time_left(int64_t *deadline, int64_t timeout)
 }
 
 /*
- * Where a producer goes on: the first position from its predecessor's done on that was not
- * published. At most a lap of stamps.
+ * The first position from one on, which must be less than a lap late, that is not published.
+ * At most so many are looked at.
  */
-static uint64_t ringq_spsc_published(const struct ringq *ring, const unsigned char *base,
-				     uint64_t from, uint64_t most)
+static uint64_t ringq_spsc_published(const struct ringq_port *p, uint32_t lane, uint64_t from,
+				     uint64_t most)
 {
+	const struct ringq *ring = p->ring;
 	uint64_t pos = from, stamp;
 	int64_t ahead;
 
 	while (pos - from < most) {
 		stamp = ringq_load_acquire((const __u64 *)
-			(base + ringq_look_at(&ring->geometry, &ring->layout, pos)));
+			(p->base + ringq_stamp_at(&ring->geometry, &ring->layout, lane, pos)));
 		ahead = stamp - RINGQ_STAMP(pos, RINGQ_FULL);
 		if (ahead < 0 || (uint64_t)ahead >= ring->geometry.capacity << 2)
 			break;
@@ -182,52 +189,97 @@ static uint64_t ringq_spsc_published(const struct ringq *ring, const unsigned ch
 	return pos;
 }
 
-/* Fills the port but for what the backend has filled: base, index, memory, ring, role. */
-int ringq_spsc_attach(struct ringq_port *p)
+void ringq_spsc_enter(struct ringq_port *p, uint32_t lane, uint64_t pos)
 {
-	const struct ringq *ring = p->ring;
-	const struct ringq_geometry *g = &ring->geometry;
-	const struct ringq_layout *l = &ring->layout;
-	uint32_t other = ringq_port_of_role(ringq_other_role(p->role));
-	uint64_t slot;
+	const struct ringq_layout *l = &p->ring->layout;
+	uint64_t slot = pos / l->per_slot & (l->slots - 1);
 
-	p->page = ringq_page(ring, p->base, p->index);
-	p->done = &p->page->done;
-	p->peer_done = &ringq_page(ring, p->base, other)->done;
-	p->capacity = g->capacity;
-	p->elem_size = g->elem_size;
-	p->data = p->base + l->data;
+	p->pos = pos;
+	p->limit = pos;
+	p->data = ringq_lane_data(p->ring, p->base, lane);
 	p->data_end = p->data + l->slots * l->slot_size;
-	p->stamps = (__u64 *)(p->base + l->bulk);
+	p->stamps = (__u64 *)(p->base + l->bulk + lane * l->lane_stamps);
 	p->far = l->slots * l->slot_size < 4 * RINGQ_PREFETCH_LAG ? UINT64_MAX : 0;
-
-	p->pos = ringq_load_acquire(p->done);
-	if (p->pos - g->first > RINGQ_FIRST_MAX)
-		return -EBADMSG;
-	if (p->role == RINGQ_PRODUCER) {
-		p->pos = ringq_spsc_published(ring, p->base, p->pos, g->capacity);
-		if (p->pos - ringq_load_acquire(p->peer_done) > g->capacity)
-			return -EBADMSG;
-		ringq_store_release(p->done, p->pos);
-		p->limit = p->pos;
-	} else {
-		ringq_store_relaxed(&p->page->hand, p->pos);
-		p->taken = ringq_load_acquire(&p->page->taken);
-		p->limit = p->pos;
-		/* A garbled word must not make up messages: only what is published counts. */
-		if (p->taken > p->pos && p->taken - p->pos <= g->capacity) {
-			uint64_t end = ringq_spsc_published(ring, p->base, p->pos,
-							    p->taken - p->pos);
-
-			p->limit = end < p->taken ? end : p->taken;
-			p->flags = RINGQ_REDELIVERED;
-		} else {
-			p->taken = p->pos;
-		}
-	}
-
-	slot = p->pos / l->per_slot & (l->slots - 1);
-	p->elem = p->data + slot * l->slot_size + p->pos % l->per_slot * g->elem_size;
+	p->elem = p->data + slot * l->slot_size + pos % l->per_slot * p->elem_size;
 	p->stamp = p->stamps + slot;
+	p->flags = 0;
+	/* A consumer finds what its predecessor had in hand. */
+	if (p->role == RINGQ_PRODUCER)
+		return;
+	p->taken = ringq_load_acquire(&p->progress->taken);
+	/* A garbled word must not make up messages: only what is published counts. */
+	if (p->taken > pos && p->taken - pos <= p->capacity) {
+		uint64_t end = ringq_spsc_published(p, lane, pos, p->taken - pos);
+
+		p->limit = end < p->taken ? end : p->taken;
+		p->flags = p->limit > pos ? RINGQ_REDELIVERED : 0;
+	} else {
+		p->taken = pos;
+	}
+}
+
+int ringq_spsc_attach_producer(struct ringq_port *p, const struct ringq_attach_opts *opts)
+{
+	const struct ringq_geometry *g = &p->ring->geometry;
+	uint32_t lane = g->discipline == RINGQ_LANES ? p->index : 0;
+	uint64_t pos;
+
+	(void)opts;
+	p->done = &p->page->progress.done;
+	if (g->discipline == RINGQ_SPSC)
+		p->peer_done = &ringq_port_page(p->ring, p->base, RINGQ_CONSUMER, 0)->progress.done;
+	else if (g->discipline == RINGQ_LANES)
+		p->peer_done = &ringq_lane_of(p->ring, p->base, lane)->progress.done;
+	pos = ringq_load_acquire(p->done);
+	if (pos - g->first > RINGQ_FIRST_MAX)
+		return -EBADMSG;
+	pos = ringq_spsc_published(p, lane, pos, g->capacity);
+	ringq_spsc_enter(p, lane, pos);
+	if (pos - ringq_spsc_peer_done(p) > g->capacity)
+		return -EBADMSG;
+	ringq_store_release(p->done, pos);
 	return 0;
 }
+
+void ringq_spsc_detach_producer(struct ringq_port *p)
+{
+	if (!p->error)
+		ringq_store_release(p->done, p->pos);
+}
+
+int ringq_spsc_attach_consumer(struct ringq_port *p, const struct ringq_attach_opts *opts)
+{
+	uint64_t pos;
+
+	(void)opts;
+	p->progress = &p->page->progress;
+	p->done = &p->progress->done;
+	pos = ringq_load_acquire(p->done);
+	if (pos - p->ring->geometry.first > RINGQ_FIRST_MAX)
+		return -EBADMSG;
+	ringq_store_relaxed(&p->progress->hand, pos);
+	ringq_spsc_enter(p, 0, pos);
+	return 0;
+}
+
+static void spsc_detach_consumer(struct ringq_port *p)
+{
+	(void)p;
+}
+
+RINGQ_PRODUCER_TWINS(spsc)
+RINGQ_CONSUMER_TWINS(spsc)
+RINGQ_AT_TWIN(spsc)
+
+const struct ringq_ops ringq_spsc_producer = {
+	.attach = ringq_spsc_attach_producer,
+	.detach = ringq_spsc_detach_producer,
+	.drain = spsc_drain,
+	RINGQ_PRODUCER_OPS(spsc),
+};
+
+const struct ringq_ops ringq_spsc_consumer = {
+	.attach = ringq_spsc_attach_consumer,
+	.detach = spsc_detach_consumer,
+	RINGQ_CONSUMER_OPS(spsc),
+};

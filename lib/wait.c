@@ -5,7 +5,7 @@
  * is what takes its place on memfd and private memory.
  *
  * Every port has a futex word, wake, in its page, and the attention word that the other
- * side reads has 56 bits, each for a group of ports (port i is in group i % 56).
+ * side reads has 56 bits, each for a group of ports (that of page i is in group i % 56).
  *
  *   S1a  wake = ASLEEP (seq_cst)           K1  word & group: look at the ports of the group
  *   S1b  word |= group (seq_cst)           K2  CAS wake: ASLEEP -> KICKED; who wins...
@@ -47,6 +47,20 @@
  */
 #define RINGQ_SPINS	1000
 
+/* For ringq/ready.h. Offsets of the region, but that lanes may be mapped twice each. */
+static __u64 ringq_word_at(const void *memory, __u64 offset)
+{
+	const struct ringq_port *p = memory;
+	const struct ringq_layout *l = &p->ring->layout;
+	const unsigned char *at = p->base + offset;
+
+	if (offset >= l->data && ringq_is_mirrored(&p->ring->geometry))
+		at += (offset - l->data) / l->lane_data * l->lane_data;
+	return ringq_load_acquire((const __u64 *)at);
+}
+
+#include <ringq/ready.h>
+
 static int ringq_spins;
 static int ringq_barrier_error[2] = { -ENOSYS, -ENOSYS };	/* shared, private */
 
@@ -75,8 +89,8 @@ int ringq_barrier_available(uint32_t memory)
 	return ringq_barrier_error[memory == RINGQ_PRIVATE];
 }
 
-/* S2: all CPUs that run a member pass a full barrier, and so does this one. */
-static void ringq_heavy_barrier(const struct ringq *ring)
+/* S2 */
+void ringq_heavy_barrier(const struct ringq *ring)
 {
 	atomic_thread_fence(memory_order_seq_cst);
 	if (!(ring->geometry.flags & RINGQ_FENCE))
@@ -94,22 +108,17 @@ int64_t ringq_now(void)
 }
 
 /*
- * Are there need messages (consumer), is there room for need (producer)? Exact, and right
- * for garbage too: it then says yes, and who comes to fetch finds the corruption.
+ * Are there need messages (consumer), is there room for need (producer)? Right for garbage
+ * too: it then says yes, and who comes to fetch finds the corruption.
  */
 bool ringq_ready(const struct ringq_port *p, uint64_t need)
 {
-	const struct ringq *ring = p->ring;
-	uint64_t pos = p->pos + need - 1;
+	const struct ringq_view view = {
+		.geometry = &p->ring->geometry, .layout = &p->ring->layout, .memory = p,
+		.role = p->role, .port = p->index,
+	};
 
-	if (p->role == RINGQ_PRODUCER) {
-		uint64_t used = p->pos - ringq_load_acquire(p->peer_done);
-
-		return used > p->capacity || p->capacity - used >= need;
-	}
-	return (int64_t)(ringq_load_acquire((const __u64 *)
-			 (p->base + ringq_look_at(&ring->geometry, &ring->layout, pos))) -
-			 RINGQ_STAMP(pos, RINGQ_FULL)) >= 0;
+	return ringq_is_ready(&view, need);
 }
 
 static bool ringq_done_waiting(const struct ringq_port *p, uint64_t need, uint64_t ends)
@@ -147,7 +156,7 @@ RINGQ_PUBLIC void ringq_attend(struct ringq_port *p, uint64_t count)
 		word = ringq_load_relaxed(ringq_word_of(p->ring, p->base, p->role));
 	}
 	if (word & RINGQ_ARMED)
-		p->ring->backend->kick(p, count);
+		p->ring->backend->kick(p, ringq_other_role(p->role), count);
 }
 
 static long ringq_futex(const struct ringq *ring, __u32 *word, int op, uint32_t value,
@@ -170,7 +179,7 @@ static uint64_t ringq_kick_group(const struct ringq *ring, uint32_t role, uint32
 	uint64_t kicked = 0;
 	uint32_t i;
 
-	for (i = group; i < ring->geometry.ports && kicked < count; i += RINGQ_GROUPS) {
+	for (i = group; i < ringq_ports(&ring->geometry) && kicked < count; i += RINGQ_GROUPS) {
 		__u32 *wake = ringq_wake_word(ring, i);
 		uint32_t asleep = RINGQ_ASLEEP;
 
@@ -193,7 +202,7 @@ static void ringq_settle(const struct ringq *ring, uint32_t role, uint32_t group
 	uint32_t i;
 
 	__atomic_fetch_and(word, ~bit, __ATOMIC_SEQ_CST);
-	for (i = group; i < ring->geometry.ports; i += RINGQ_GROUPS) {
+	for (i = group; i < ringq_ports(&ring->geometry); i += RINGQ_GROUPS) {
 		if (ringq_load_relaxed(&ringq_page(ring, ring->base, i)->role) == role &&
 		    __atomic_load_n(ringq_wake_word(ring, i), __ATOMIC_SEQ_CST) == RINGQ_ASLEEP) {
 			__atomic_fetch_or(word, bit, __ATOMIC_SEQ_CST);
@@ -202,18 +211,18 @@ static void ringq_settle(const struct ringq *ring, uint32_t role, uint32_t group
 	}
 }
 
-void ringq_futex_kick(struct ringq_port *p, uint64_t count)
+void ringq_futex_kick(struct ringq_port *p, uint32_t role, uint64_t count)
 {
 	const struct ringq *ring = p->ring;
-	uint64_t groups = ringq_load_relaxed(ringq_word_of(ring, ring->base, p->role)) &
-			  RINGQ_ARMED;
+	uint64_t groups = ringq_load_relaxed(ringq_word_of(ring, ring->base,
+							   ringq_other_role(role))) & RINGQ_ARMED;
 
 	while (groups && count) {
 		uint32_t group = __builtin_ctzll(groups);
 
 		groups &= groups - 1;
-		count -= ringq_kick_group(ring, ringq_other_role(p->role), group, count);
-		ringq_settle(ring, ringq_other_role(p->role), group);			/* K4 */
+		count -= ringq_kick_group(ring, role, group, count);
+		ringq_settle(ring, role, group);					/* K4 */
 	}
 }
 
@@ -223,7 +232,8 @@ void ringq_futex_wake_all(struct ringq *ring)
 	uint32_t role, group;
 
 	for (role = RINGQ_PRODUCER; role <= RINGQ_CONSUMER; role++) {
-		for (group = 0; group < RINGQ_GROUPS && group < ring->geometry.ports; group++) {
+		for (group = 0; group < RINGQ_GROUPS && group < ringq_ports(&ring->geometry);
+		     group++) {
 			ringq_kick_group(ring, role, group, UINT64_MAX);
 			ringq_settle(ring, role, group);
 		}
@@ -234,7 +244,7 @@ int ringq_futex_sleep(struct ringq_port *p, uint64_t need, uint64_t ends, int64_
 {
 	const struct ringq *ring = p->ring;
 	__u64 *word = ringq_word_of(ring, ring->base, ringq_other_role(p->role));
-	uint32_t group = p->index % RINGQ_GROUPS;
+	uint32_t group = ringq_page_of(&ring->geometry, p->role, p->index) % RINGQ_GROUPS;
 	__u32 *wake = &p->page->wake;
 	struct timespec ts = { timeout / 1000000000, timeout % 1000000000 };
 	int r = 0;

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 struct ringq;
+struct ringq_ops;
 
 struct ringq_port {
 	/* The line that changes with every message. */
@@ -29,23 +30,27 @@ struct ringq_port {
 	unsigned char *data_end;
 	__u64 *stamps;		/* SHAPE_APART */
 	uint64_t capacity;
-	const __u64 *peer_done;	/* the other side's, exact */
+	const __u64 *peer_done;	/* the other side's, exact; or NULL, then ops->peer_done tells */
+	struct ringq_progress *progress;	/* consumer: what a successor goes by */
 	struct ringq_port_page *page;	/* the port's own */
 	unsigned char *base;	/* of the region, as this port has mapped it */
 	struct ringq *ring;
+	const struct ringq_ops *ops;	/* what this port can do */
 	void *memory;		/* what the ring's memory keeps for this port */
 
-	uint64_t taken;		/* consumer: what stands in its page */
+	uint64_t taken;		/* consumer: what stands in its progress */
 	uint32_t flags;		/* RINGQ_REDELIVERED: of the messages below limit */
 	uint32_t elem_size;
 	uint32_t role;		/* enum ringq_role */
-	uint32_t index;		/* which port page */
+	uint32_t index;		/* number among the ports of that role */
 	uint32_t generation;
 	int32_t error;		/* -EBADMSG the ring was found corrupt, -ESTALE detached; or 0 */
 	uint64_t far;		/* consumer: not to look far ahead before this position */
-	uint64_t reserved[1];
+
+	/* What only some disciplines know. */
+	uint64_t own[16];
 } __attribute__((aligned(RINGQ_LINE)));
 
-RINGQ_LAYOUT_ASSERT(sizeof(struct ringq_port) == 192);
+RINGQ_LAYOUT_ASSERT(sizeof(struct ringq_port) == 320);
 
 #endif /* RINGQ_PORT_H */

@@ -456,10 +456,10 @@ ringq_inline int64_t ringq_spsc_peek(struct ringq_port *p, uint32_t size, uint64
 	}
 	if (n > p->limit - p->pos)
 		n = p->limit - p->pos;
-	ringq_store_relaxed(&p->page->hand, p->pos + n);
+	ringq_store_relaxed(&p->progress->hand, p->pos + n);
 	if (p->taken < p->pos + n) {
 		p->taken = p->pos + n;
-		ringq_store_relaxed(&p->page->taken, p->taken);
+		ringq_store_relaxed(&p->progress->taken, p->taken);
 		ringq_compiler_barrier();	/* a successor must know before anybody can look */
 	}
 	ringq_spsc_hold(p, n);
@@ -475,7 +475,7 @@ ringq_inline int ringq_spsc_release(struct ringq_port *p, uint32_t size, uint64_
 	if (!p->held)
 		return 0;
 	if (n < p->held)
-		ringq_store_relaxed(&p->page->hand, p->pos + n);
+		ringq_store_relaxed(&p->progress->hand, p->pos + n);
 	ringq_spsc_unhold(p);
 	if (!n)
 		return 0;

@@ -20,7 +20,7 @@ static struct ringq_geometry geometry(uint32_t elem_size, uint64_t capacity, uin
 	return (struct ringq_geometry){
 		.discipline = RINGQ_SPSC,
 		.shape = elem_size <= 56 ? RINGQ_SHAPE_LINE : RINGQ_SHAPE_APART,
-		.elem_size = elem_size, .ports = 2, .capacity = capacity,
+		.elem_size = elem_size, .producers = 1, .consumers = 1, .capacity = capacity,
 		.unit_shift = unit_shift, .bulk_shift = bulk_shift,
 	};
 }

@@ -58,12 +58,21 @@
 /* Who may share a ring, and in which order messages leave it. */
 enum ringq_discipline {
 	RINGQ_SPSC = 1,		/* one producer, one consumer, FIFO */
+	RINGQ_MPSC = 2,		/* several producers, one consumer, one FIFO */
+	RINGQ_SPMC = 3,		/* one producer, several consumers, each message to one of them */
+	RINGQ_MPMC = 4,		/* several of both, one FIFO, each message to one consumer */
+	RINGQ_LANES = 5,	/* several of both, FIFO for each producer, which has its own lane */
+	RINGQ_GATED = 6,	/* one producer, every consumer gets all; waits for the slowest */
+	RINGQ_LOSSY = 7,	/* one producer, never waits; who is too slow learns what he lost */
+	RINGQ_LATEST = 8,	/* one producer, never waits; consumers get the newest value */
 };
 
 /* How messages and stamps lie in memory; ringq/layout.h has the pictures. */
 enum ringq_shape {
 	RINGQ_SHAPE_LINE = 1,	/* the elements of a cache line share it with one stamp */
 	RINGQ_SHAPE_APART = 2,	/* elements of several lines, their stamps packed elsewhere */
+	RINGQ_SHAPE_SLOT = 3,	/* each element has its own stamp beside it */
+	RINGQ_SHAPE_RECORDS = 4, /* messages of various sizes, a header before each */
 };
 
 /* What a port does. A port has one role; who wants both attaches twice. */
@@ -93,21 +102,27 @@ enum ringq_role {
 
 #define RINGQ_GEOMETRY_FLAGS	(RINGQ_PRODUCER_WAIT | RINGQ_CONSUMER_WAIT | RINGQ_FENCE)
 
+/* Ports of one side, at most. */
+#define RINGQ_SIDE_MAX		256
+
 /**
  * struct ringq_geometry - what fixes the place of every byte of a ring
  * @discipline: enum ringq_discipline.
- * @shape: enum ringq_shape; LINE for elements of 1 to 56 bytes, APART above.
- * @elem_size: bytes of an element, 1 to 2^30.
- * @ports: the number of port pages; 2 for SPSC.
- * @capacity: elements. LINE: (56 / elem_size) << m. APART: 1 << m.
- * @first: position of the first message, below 2^60; 0 unless a test wants
- *	otherwise.
+ * @shape: enum ringq_shape. Elements of 1 to 56 bytes: SLOT in MPSC, SPMC and MPMC, LINE in
+ *	the others; larger ones: APART. RECORDS in SPSC, LANES, GATED and LOSSY.
+ * @elem_size: bytes of an element, 1 to 2^30; RECORDS: of the largest message, at most half of
+ *	the capacity less 32.
+ * @flags: RINGQ_PRODUCER_WAIT, RINGQ_CONSUMER_WAIT, RINGQ_FENCE.
+ * @capacity: elements, of each lane. LINE: (56 / elem_size) << m; SLOT and APART: 1 << m.
+ *	RECORDS: bytes, 1 << m, and at least 1 << bulk_shift.
+ * @first: position of the first message, below 2^60; 0 unless a test wants otherwise. RECORDS:
+ *	a multiple of 8.
+ * @producers: how many there may be at a time, 1 to 256; 1 but in MPSC, MPMC and LANES.
+ * @consumers: likewise; 1 in SPSC and MPSC.
  * @unit_shift: control sections begin at multiples of 1 << unit_shift bytes: 12
  *	in memory with page permissions, 7 in memory that has none to give.
  * @bulk_shift: the stamps and data begin at a multiple of 1 << bulk_shift bytes
  *	and the whole ends at one: 21 for huge pages, else equal to @unit_shift.
- * @flags: RINGQ_PRODUCER_WAIT, RINGQ_CONSUMER_WAIT, RINGQ_FENCE.
- * @reserved: zero.
  *
  * The kernel takes a geometry only if it is exact; rounding is the library's
  * part. The total size, which follows from it, is at most 2^40 bytes.
@@ -116,13 +131,13 @@ struct ringq_geometry {
 	__u32 discipline;
 	__u32 shape;
 	__u32 elem_size;
-	__u32 ports;
+	__u32 flags;
 	__u64 capacity;
 	__u64 first;
+	__u32 producers;
+	__u32 consumers;
 	__u32 unit_shift;
 	__u32 bulk_shift;
-	__u32 flags;
-	__u32 reserved;
 };
 
 /**
@@ -224,23 +239,31 @@ struct ringq_ioc_open {
 	__u8 id[16];
 };
 
+/* Flags of RINGQ_IOC_ATTACH. */
+#define RINGQ_ATTACH_PLACE	(1u << 0)	/* that of @port and no other */
+
 /**
  * struct ringq_ioc_attach - take a place at a ring; the unbound file becomes a port
  * @size: sizeof(struct ringq_ioc_attach).
- * @flags: zero.
+ * @flags: zero or RINGQ_ATTACH_PLACE.
  * @fd: a handle of the ring.
  * @role: enum ringq_role.
- * @port: (out) which port page is this port's.
- * @generation: (out) how often that page was taken before, plus one.
+ * @port: number of the place among those of its role, from 0. In with RINGQ_ATTACH_PLACE,
+ *	else the kernel gives the first free one, kept ones before others. (out)
+ * @generation: (out) how often that place was taken before, plus one.
  *
- * -EBUSY the place is taken by a live port; -EACCES the handle does not give the
- * role; -EPIPE that side of the ring has ended (see RINGQ_PRODUCER_WAIT), or the
- * ring is closed and a producer is no more wanted.
+ * -EBUSY the place, or all places of the role, are taken by live ports; -EINVAL there is no such
+ * place; -EACCES the handle does not give the role; -EPIPE that side of the ring has ended (see
+ * RINGQ_PRODUCER_WAIT), or the ring is closed and a producer is no more wanted.
+ *
+ * In a GATED ring the new consumer's @done is set to that of the producer, which from then on
+ * waits for it; unless the place was kept for a successor, who goes on at the old @done.
  *
  * What may be mapped through a port: any range of [0, total), shared, at a
  * multiple of the page size. Writable only within one of these: the page of the
  * port's own role (producers' or consumers'), the port's own page, the stamps and
- * data if the port is a producer. Everything else is for reading and stays so: a
+ * data if the port is a producer, or a consumer of SPMC or MPMC. RECORDS can be mapped twice in a
+ * row, so that what wraps around is contiguous. Everything else is for reading and stays so: a
  * later mprotect(PROT_WRITE) fails. Nothing can be executed, split, grown, moved
  * to another size, or inherited over fork. -EACCES it would be writable where it
  * may not, or executable; -EINVAL it is private or beyond the end; -EPERM not the
@@ -292,10 +315,13 @@ struct ringq_ioc_wait {
 #define RINGQ_EVENT_GONE	(1u << 2)	/* the other side has left and will not come back */
 #define RINGQ_EVENT_DEAD	(1u << 3)	/* the other side has died and will not come back */
 
+/* Wake sleepers of the port's own side: there is more than it took. */
+#define RINGQ_KICK_OWN		(1u << 0)
+
 /**
  * struct ringq_ioc_kick - wake sleepers of the other side
  * @size: sizeof(struct ringq_ioc_kick).
- * @flags: zero.
+ * @flags: zero or RINGQ_KICK_OWN.
  * @count: how many; as many as messages were published or freed.
  * @woken: (out) how many sleepers of RINGQ_IOC_WAIT this woke.
  *
@@ -334,5 +360,14 @@ struct ringq_ioc_kick {
 #define RINGQ_IOC_CLOSE		_IO(0xE2, 0x46)
 /* Port, no argument: leave; what follows (munmap, close) is then no death. */
 #define RINGQ_IOC_DETACH	_IO(0xE2, 0x47)
+/*
+ * Port, no argument: hold the ring's attach lock, under which ports of a side agree how they
+ * claim; and let go of it. Whoever leaves or dies lets go of it. While another holds it, LOCK
+ * sleeps (-EINTR a signal came; restarted if the handler says so) and TRYLOCK says -EAGAIN.
+ * -EDEADLK it is this port's already; UNLOCK: -ENOLCK it is not.
+ */
+#define RINGQ_IOC_LOCK		_IO(0xE2, 0x48)
+#define RINGQ_IOC_TRYLOCK	_IO(0xE2, 0x49)
+#define RINGQ_IOC_UNLOCK	_IO(0xE2, 0x4a)
 
 #endif /* _UAPI_LINUX_RINGQ_H */

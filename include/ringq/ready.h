@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR MIT */
+/*
+ * Is there something to be had? The question that a sleeper asks after it has armed, asked
+ * by the module on behalf of a port, and by the library where there is none. One source,
+ * so that both mean the same.
+ *
+ * It is answered from shared memory alone: who sleeps or polls has said in its own page how
+ * far it is. The answer is exact for a side of one port, and for several it is so as long as
+ * nobody else comes first. It may be a false yes where a port of the other side lies: then
+ * the caller comes to look, and finds out.
+ *
+ * Nothing that stands in shared memory decides about an address without the layout's bounds.
+ *
+ * Who includes this has defined, for memory of its kind:
+ *
+ *	__u64 ringq_word_at(const void *memory, __u64 offset)    loads a word (acquire)
+ */
+#ifndef RINGQ_READY_H
+#define RINGQ_READY_H
+
+#include <ringq/claim.h>
+#include <ringq/layout.h>
+
+/* A ring as this is told of it, and whose question it is: geometry and layout are private. */
+struct ringq_view {
+	const struct ringq_geometry *geometry;
+	const struct ringq_layout *layout;
+	const void *memory;
+	__u32 role;		/* enum ringq_role */
+	__u32 port;		/* its number among those of its role */
+};
+
+static inline __u64 ringq_view_page(const struct ringq_view *v, __u32 role, __u32 port)
+{
+	return v->layout->ports +
+	       ringq_page_of(v->geometry, role, port) * v->layout->port_stride;
+}
+
+static inline __u64 ringq_view_progress(const struct ringq_view *v, __u32 port)
+{
+	return ringq_view_page(v, RINGQ_CONSUMER, port) +
+	       offsetof(struct ringq_port_page, progress);
+}
+
+/* A word of a consumer's progress. */
+#define RINGQ_VIEW_PROGRESS(v, at, field) \
+	ringq_word_at((v)->memory, (at) + offsetof(struct ringq_progress, field))
+
+#define RINGQ_VIEW_PAGE(v, role, port, field)						\
+	ringq_word_at((v)->memory, ringq_view_page(v, role, port) +			\
+				   offsetof(struct ringq_port_page, field))
+
+#define RINGQ_VIEW_SIDE(v, role, field)							\
+	ringq_word_at((v)->memory, (v)->layout->sides[role] +				\
+				   offsetof(struct ringq_side, field))
+
+/* How far stamps say: the position, or a later one in its place, is published. */
+static inline int ringq_view_published(const struct ringq_view *v, __u32 lane, __u64 pos)
+{
+	__u64 stamp = ringq_word_at(v->memory,
+				    ringq_stamp_at(v->geometry, v->layout, lane, pos));
+
+	if (v->geometry->shape == RINGQ_SHAPE_RECORDS)
+		return stamp != 0;
+	return (__s64)(stamp - RINGQ_STAMP(pos, RINGQ_FULL)) >= 0;
+}
+
+/* The next position of a consumer that reads in order, from its progress words. */
+static inline __u64 ringq_view_next(const struct ringq_view *v, __u64 at)
+{
+	__u64 done = RINGQ_VIEW_PROGRESS(v, at, done);
+	__u64 hand = RINGQ_VIEW_PROGRESS(v, at, hand);
+
+	return hand > done ? hand : done;
+}
+
+/* Of a ring with several lanes: in one that nobody else is reading. */
+static inline int ringq_ready_lanes(const struct ringq_view *v)
+{
+	__u32 i;
+
+	for (i = 0; i < v->geometry->producers; i++) {
+		__u64 lane = v->layout->lanes + i * sizeof(struct ringq_lane);
+		__u32 owner = ringq_word_at(v->memory, lane);
+
+		if (owner && owner != v->port + 1)
+			continue;
+		if (ringq_view_published(v, i, ringq_view_next(v, lane +
+					 offsetof(struct ringq_lane, progress))))
+			return 1;
+	}
+	return 0;
+}
+
+/* Of MPSC, SPMC and MPMC. */
+static inline int ringq_ready_claimed(const struct ringq_view *v, __u64 need)
+{
+	__u64 at = ringq_view_progress(v, v->port), pos, claim, i;
+
+	if (RINGQ_VIEW_SIDE(v, RINGQ_CONSUMER, orphans) !=
+	    RINGQ_VIEW_PAGE(v, RINGQ_CONSUMER, v->port, seen))
+		return 1;
+	pos = ringq_view_next(v, at);
+	if (RINGQ_VIEW_SIDE(v, RINGQ_CONSUMER, shared)) {
+		claim = RINGQ_VIEW_PAGE(v, RINGQ_CONSUMER, v->port, claim);
+		/* What was peeked, and released in part only, is still this port's. */
+		if (ringq_claim_state(claim) == RINGQ_OWN && ringq_claim_count(claim)) {
+			__u64 hand = RINGQ_VIEW_PROGRESS(v, at, hand);
+
+			if (hand - ringq_claim_pos(claim, hand) < ringq_claim_count(claim))
+				return 1;
+		}
+		pos = RINGQ_VIEW_SIDE(v, RINGQ_CONSUMER, index);
+	}
+	for (i = 0; i < need && i < v->geometry->capacity; i++) {
+		if (!ringq_view_published(v, 0, pos + i))
+			return 0;
+	}
+	return 1;
+}
+
+static inline int ringq_consumer_is_ready(const struct ringq_view *v, __u64 need)
+{
+	__u64 at = ringq_view_progress(v, v->port);
+
+	switch (v->geometry->discipline) {
+	case RINGQ_LANES:
+		return ringq_ready_lanes(v);
+	case RINGQ_MPSC:
+	case RINGQ_SPMC:
+	case RINGQ_MPMC:
+		return ringq_ready_claimed(v, need);
+	case RINGQ_LATEST:
+		return RINGQ_VIEW_PAGE(v, RINGQ_PRODUCER, 0, progress.done) !=
+		       RINGQ_VIEW_PROGRESS(v, at, done);
+	default:
+		return ringq_view_published(v, 0, ringq_view_next(v, at) + need - 1);
+	}
+}
+
+/* The position below which everything is free, as far as consumers' positions say. */
+static inline __u64 ringq_view_done(const struct ringq_view *v, __u64 pos)
+{
+	const __u64 live = v->layout->attention + offsetof(struct ringq_attention, live) +
+			   RINGQ_CONSUMER * sizeof(__u64) * RINGQ_SIDE_WORDS;
+	const __u64 kept = v->layout->attention + offsetof(struct ringq_attention, kept);
+	int gated = v->geometry->discipline == RINGQ_GATED;
+	__u64 done = gated ? pos : v->geometry->first, bits, one;
+	__u32 i;
+
+	for (i = 0; i < v->geometry->consumers; i++) {
+		if (gated) {
+			bits = ringq_word_at(v->memory, live + i / 64 * sizeof(__u64)) |
+			       ringq_word_at(v->memory, kept + i / 64 * sizeof(__u64));
+			if (!(bits >> i % 64 & 1))
+				continue;
+		}
+		one = RINGQ_VIEW_PROGRESS(v, ringq_view_progress(v, i), done);
+		/* The slowest of them; or who knows most, where they share the messages. */
+		if (gated ? (__s64)(one - done) < 0 : (__s64)(one - done) > 0)
+			done = one;
+	}
+	return done;
+}
+
+/* Of MPSC, SPMC and MPMC: free by somebody's position or by its stamp. */
+static inline int ringq_room_claimed(const struct ringq_view *v, __u64 need)
+{
+	__u64 capacity = v->geometry->capacity, pos, done, i;
+
+	if (RINGQ_VIEW_SIDE(v, RINGQ_PRODUCER, shared))
+		pos = RINGQ_VIEW_SIDE(v, RINGQ_PRODUCER, index);
+	else
+		pos = ringq_claim_end(RINGQ_VIEW_PAGE(v, RINGQ_PRODUCER, v->port, claim),
+				      RINGQ_VIEW_PAGE(v, RINGQ_PRODUCER, v->port, progress.done));
+	done = ringq_view_done(v, pos);
+	for (i = 0; i < need && i < capacity; i++) {
+		__u64 at = ringq_stamp_at(v->geometry, v->layout, 0, pos + i);
+
+		if ((__s64)(pos + i - done) >= (__s64)capacity &&
+		    ringq_word_at(v->memory, at) != RINGQ_STAMP(pos + i, RINGQ_FREE))
+			return 0;
+	}
+	return 1;
+}
+
+static inline int ringq_producer_is_ready(const struct ringq_view *v, __u64 need)
+{
+	__u64 capacity = v->geometry->capacity, pos, used;
+
+	pos = RINGQ_VIEW_PAGE(v, RINGQ_PRODUCER, v->port, progress.done);
+	switch (v->geometry->discipline) {
+	case RINGQ_LOSSY:
+	case RINGQ_LATEST:
+		return 1;
+	case RINGQ_MPSC:
+	case RINGQ_SPMC:
+	case RINGQ_MPMC:
+		return ringq_room_claimed(v, need);
+	case RINGQ_LANES:
+		used = pos - RINGQ_VIEW_PROGRESS(v, v->layout->lanes +
+						 v->port * sizeof(struct ringq_lane) +
+						 offsetof(struct ringq_lane, progress), done);
+		break;
+	default:
+		used = pos - ringq_view_done(v, pos);
+	}
+	return used > capacity || capacity - used >= need;
+}
+
+/**
+ * ringq_is_ready - would a call on the port not have to wait?
+ * @v: the ring, and whose port it is.
+ * @need: elements (RECORDS, producer: bytes), 1 to capacity.
+ */
+static inline int ringq_is_ready(const struct ringq_view *v, __u64 need)
+{
+	return v->role == RINGQ_PRODUCER ? ringq_producer_is_ready(v, need) :
+					   ringq_consumer_is_ready(v, need);
+}
+
+#endif /* RINGQ_READY_H */
