@@ -241,6 +241,7 @@ struct ringq_ioc_open {
 
 /* Flags of RINGQ_IOC_ATTACH. */
 #define RINGQ_ATTACH_PLACE	(1u << 0)	/* that of @port and no other */
+#define RINGQ_ATTACH_LOCK	(1u << 1)	/* with the attach lock: RINGQ_IOC_LOCK */
 
 /**
  * struct ringq_ioc_attach - take a place at a ring; the unbound file becomes a port
