@@ -19,6 +19,7 @@ static u64 ringq_word_at(const void *memory, u64 offset)
 	/* No geometry leads to another offset; this is here in case that is a mistake. */
 	if (WARN_ON_ONCE(offset >= ring->layout.total || offset % sizeof(u64)))
 		return 0;
+	/* S3, pairs with P1 */
 	return smp_load_acquire((const u64 *)ringq_region_address(ring, offset));
 }
 

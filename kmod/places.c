@@ -45,6 +45,7 @@ static void ringq_bit_set(u64 *words, u32 i)
 
 static void ringq_bit_clear(u64 *words, u32 i)
 {
+	/* So does who finds it gone. */
 	smp_store_release(&words[i / 64], words[i / 64] & ~BIT_ULL(i % 64));
 }
 
@@ -91,6 +92,7 @@ static void ringq_gate_begin(const struct ringq_ring *ring, u32 index)
 	struct ringq_progress *own = &ringq_port_page(ring, RINGQ_CONSUMER, index)->progress;
 	u64 pos;
 
+	/* Below it everything is published. */
 	pos = smp_load_acquire(&ringq_port_page(ring, RINGQ_PRODUCER, 0)->progress.done);
 	WRITE_ONCE(own->taken, pos);
 	WRITE_ONCE(own->done, pos);

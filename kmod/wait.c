@@ -21,12 +21,12 @@
  * which the word is cleared and a sleeper is not woken, not even if the publisher is killed between
  * P2 and the kick: its death wakes.
  *
- * A kick wakes as many sleepers of RINGQ_IOC_WAIT as it is told, who armed first first, and all
- * pollers: one that is armed need not be asleep, and a kick that is spent on it alone may leave
- * idle who is. What a kick brings may be of no use to whom it wakes: he needs more, it lies in the
- * lane of another, somebody who was awake has it already, or his time is up. Then he hands the kick
- * on to the next of those who were armed when it came, and only then arms again, behind them. So a
- * kick is never lost on one whom it does not help, and it comes to an end.
+ * A kick wakes as many sleepers of RINGQ_IOC_WAIT as it is told, in the order in which they armed,
+ * and all pollers: one that is armed need not be asleep, and a kick that is spent on it alone may
+ * leave idle who is. What a kick brings may be of no use to whom it wakes: he needs more, it lies
+ * in the lane of another, somebody who was awake has it already, or his time is up. Then he hands
+ * the kick on to the next of those who were armed when it came, and only then arms again, behind
+ * them. So a kick is never lost on one whom it does not help, and it comes to an end.
  *
  * The other half of that is user space's: who was woken, took something, and leaves more behind
  * kicks one of its own side (RINGQ_KICK_OWN). S2 does not reach the CPUs of the own side, so there

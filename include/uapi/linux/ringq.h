@@ -61,7 +61,7 @@ enum ringq_discipline {
 	RINGQ_MPSC = 2,		/* several producers, one consumer, one FIFO */
 	RINGQ_SPMC = 3,		/* one producer, several consumers, each message to one of them */
 	RINGQ_MPMC = 4,		/* several of both, one FIFO, each message to one consumer */
-	RINGQ_LANES = 5,	/* several of both, FIFO for each producer, which has its own lane */
+	RINGQ_LANES = 5,	/* several of both, FIFO for each producer, which has a lane */
 	RINGQ_GATED = 6,	/* one producer, every consumer gets all; waits for the slowest */
 	RINGQ_LOSSY = 7,	/* one producer, never waits; who is too slow learns what he lost */
 	RINGQ_LATEST = 8,	/* one producer, never waits; consumers get the newest value */
@@ -72,7 +72,7 @@ enum ringq_shape {
 	RINGQ_SHAPE_LINE = 1,	/* the elements of a cache line share it with one stamp */
 	RINGQ_SHAPE_APART = 2,	/* elements of several lines, their stamps packed elsewhere */
 	RINGQ_SHAPE_SLOT = 3,	/* each element has its own stamp beside it */
-	RINGQ_SHAPE_RECORDS = 4, /* messages of various sizes, a header before each */
+	RINGQ_SHAPE_RECORDS = 4, /* messages of any size, a header before each */
 };
 
 /* What a port does. A port has one role; who wants both attaches twice. */
