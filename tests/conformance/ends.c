@@ -356,8 +356,8 @@ static void last_words(uint64_t arg)
 }
 
 #define SIZES(name, body)			\
-	{ name "-8", body, 8 },			\
-	{ name "-100", body, 100 },
+	{ name "-8", body, 8, 0 },			\
+	{ name "-100", body, 100, 0 },
 
 const struct conf_case conf_ends[] = {
 	SIZES("sender-closes", sender_closes)
@@ -369,8 +369,8 @@ const struct conf_case conf_ends[] = {
 	SIZES("senders-in-turn", senders_in_turn)
 	SIZES("receivers-in-turn", receivers_in_turn)
 	SIZES("leaves-with-hands-full", leaves_with_hands_full)
-	{ "last-words", last_words, 0 },
-	{ "close-in-mid-stream-1", close_in_mid_stream, 1 },
-	{ "close-in-mid-stream-1000", close_in_mid_stream, 1000 },
+	{ "last-words", last_words, 0, 0 },
+	{ "close-in-mid-stream-1", close_in_mid_stream, 1, 0 },
+	{ "close-in-mid-stream-1000", close_in_mid_stream, 1000, 0 },
 	{ 0 }
 };
