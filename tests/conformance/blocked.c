@@ -435,19 +435,19 @@ static void dies_wait(uint64_t which)
 }
 
 #define EACH(name, body)			\
-	{ name "-recv", body, RECV },		\
-	{ name "-recv-many", body, RECV_MANY },	\
-	{ name "-peek", body, PEEK },		\
-	{ name "-send", body, SEND },		\
-	{ name "-send-many", body, SEND_MANY },	\
-	{ name "-reserve", body, RESERVE },	\
-	{ name "-drain", body, DRAIN },
+	{ name "-recv", body, RECV, 0 },		\
+	{ name "-recv-many", body, RECV_MANY, 0 },	\
+	{ name "-peek", body, PEEK, 0 },		\
+	{ name "-send", body, SEND, 0 },		\
+	{ name "-send-many", body, SEND_MANY, 0 },	\
+	{ name "-reserve", body, RESERVE, 0 },	\
+	{ name "-drain", body, DRAIN, 0 },
 
 const struct conf_case conf_blocked[] = {
 	EACH("timed", timed)
 	EACH("woken", woken)
-	{ "woken-in-vain-reserve", woken_in_vain, RESERVE },
-	{ "woken-in-vain-drain", woken_in_vain, DRAIN },
+	{ "woken-in-vain-reserve", woken_in_vain, RESERVE, 0 },
+	{ "woken-in-vain-drain", woken_in_vain, DRAIN, 0 },
 	EACH("interrupted", interrupted)
 	EACH("restarted", restarted)
 	EACH("closed-while-waiting", closed)

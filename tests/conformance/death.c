@@ -474,8 +474,8 @@ static void both_killed(uint64_t size)
 }
 
 #define SIZES(name, body)	\
-	{ name "-8", body, 8 },		\
-	{ name "-1264", body, 1264 },
+	{ name "-8", body, 8, 0 },		\
+	{ name "-1264", body, 1264, 0 },
 
 const struct conf_case conf_death[] = {
 	SIZES("sender-killed", sender_killed)

@@ -270,12 +270,12 @@ static void child_cleans_up(uint64_t size)
 }
 
 #define SIZES(name, body)		\
-	{ name "-8", body, 8 },		\
-	{ name "-1264", body, 1264 },
+	{ name "-8", body, 8, 0 },		\
+	{ name "-1264", body, 1264, 0 },
 
 const struct conf_case conf_misuse[] = {
-	{ "attach-wrong", attach_wrong, 8 },
-	{ "two-for-one-place", two_for_one_place, 8 },
+	{ "attach-wrong", attach_wrong, 8, 0 },
+	{ "two-for-one-place", two_for_one_place, 8, 0 },
 	SIZES("typed-wrong", typed_wrong)
 	SIZES("wrong-role", wrong_role)
 	SIZES("second-hold", second_hold)

@@ -247,14 +247,14 @@ static void drain(uint64_t size)
 }
 
 const struct conf_case conf_waiting[] = {
-	{ "ping-pong", ping_pong, 0 },
-	{ "ping-pong-fenced", ping_pong, RINGQ_FENCE },
-	{ "trickle-1", trickle, 1 },
-	{ "trickle-3", trickle, 3 },
-	{ "trickle-64", trickle, 64 },
-	{ "race-time-out", race_time_out, 8 },
-	{ "send-many-in-part", send_many_in_part, 0 },
-	{ "drain-8", drain, 8 },
-	{ "drain-1264", drain, 1264 },
+	{ "ping-pong", ping_pong, 0, 0 },
+	{ "ping-pong-fenced", ping_pong, RINGQ_FENCE, 0 },
+	{ "trickle-1", trickle, 1, 0 },
+	{ "trickle-3", trickle, 3, 0 },
+	{ "trickle-64", trickle, 64, 0 },
+	{ "race-time-out", race_time_out, 8, 0 },
+	{ "send-many-in-part", send_many_in_part, 0, 0 },
+	{ "drain-8", drain, 8, 0 },
+	{ "drain-1264", drain, 1264, 0 },
 	{ 0 }
 };
