@@ -141,6 +141,8 @@ bool conf_dying(void);
 void conf_will_sleep(void);
 /* By another: until the peer sleeps. */
 void conf_await_sleep(const struct conf_peer *peer);
+/* From now on signals of that number are counted, in all processes of the case, from 0. */
+int *conf_count_signals(int sig, int flags);
 /* Sends a signal to the thread that sleeps. */
 void conf_signal(const struct conf_peer *peer, int sig);
 /* What a sender gets when the last receiver was killed. */
