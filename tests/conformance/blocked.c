@@ -427,14 +427,25 @@ static void dies_wait(uint64_t which)
 	clean_up(&s);
 }
 
-#define EACH(name, body)			\
-	{ name "-recv", body, RECV, 0 },		\
-	{ name "-recv-many", body, RECV_MANY, 0 },	\
-	{ name "-peek", body, PEEK, 0 },		\
-	{ name "-send", body, SEND, 0 },		\
-	{ name "-send-many", body, SEND_MANY, 0 },	\
-	{ name "-reserve", body, RESERVE, 0 },	\
-	{ name "-drain", body, DRAIN, 0 },
+#define CONSUMER_CALLS(name, body, needs)		\
+	{ name "-recv", body, RECV, needs },		\
+	{ name "-recv-many", body, RECV_MANY, needs },	\
+	{ name "-peek", body, PEEK, needs },
+
+#define PRODUCER_CALLS(name, body, needs)		\
+	{ name "-send", body, SEND, needs },		\
+	{ name "-send-many", body, SEND_MANY, needs },	\
+	{ name "-reserve", body, RESERVE, needs },	\
+	{ name "-drain", body, DRAIN, needs },
+
+#define EACH(name, body)				\
+	CONSUMER_CALLS(name, body, 0)			\
+	PRODUCER_CALLS(name, body, 0)
+
+/* Where a producer waits for those consumers only that there are, they are not succeeded. */
+#define EACH_SUCCEEDED(name, body)			\
+	CONSUMER_CALLS(name, body, 0)			\
+	PRODUCER_CALLS(name, body, CONF_KEEPS)
 
 const struct conf_case conf_blocked[] = {
 	EACH("timed", timed)
@@ -445,7 +456,7 @@ const struct conf_case conf_blocked[] = {
 	EACH("restarted", restarted)
 	EACH("closed-while-waiting", closed)
 	EACH("left-while-waiting", left)
-	EACH("left-and-succeeded-while-waiting", left_wait)
+	EACH_SUCCEEDED("left-and-succeeded-while-waiting", left_wait)
 	EACH("killed-while-waiting", killed)
 	EACH("killed-and-succeeded-while-waiting", killed_wait)
 	EACH("dies-waiting", dies)

@@ -355,20 +355,20 @@ static void last_words(uint64_t arg)
 	}
 }
 
-#define SIZES(name, body)			\
-	{ name "-8", body, 8, 0 },			\
-	{ name "-100", body, 100, 0 },
+#define SIZES(name, body, needs)		\
+	{ name "-8", body, 8, needs },		\
+	{ name "-100", body, 100, needs },
 
 const struct conf_case conf_ends[] = {
-	SIZES("sender-closes", sender_closes)
-	SIZES("receiver-closes", receiver_closes)
-	SIZES("closes-with-hands-full", closes_with_hands_full)
-	SIZES("sender-leaves", sender_leaves)
-	SIZES("receiver-leaves", receiver_leaves)
-	SIZES("one-after-the-other", one_after_the_other)
-	SIZES("senders-in-turn", senders_in_turn)
-	SIZES("receivers-in-turn", receivers_in_turn)
-	SIZES("leaves-with-hands-full", leaves_with_hands_full)
+	SIZES("sender-closes", sender_closes, 0)
+	SIZES("receiver-closes", receiver_closes, 0)
+	SIZES("closes-with-hands-full", closes_with_hands_full, 0)
+	SIZES("sender-leaves", sender_leaves, 0)
+	SIZES("receiver-leaves", receiver_leaves, 0)
+	SIZES("one-after-the-other", one_after_the_other, CONF_KEEPS)
+	SIZES("senders-in-turn", senders_in_turn, 0)
+	SIZES("receivers-in-turn", receivers_in_turn, CONF_KEEPS)
+	SIZES("leaves-with-hands-full", leaves_with_hands_full, CONF_KEEPS)
 	{ "last-words", last_words, 0, 0 },
 	{ "close-in-mid-stream-1", close_in_mid_stream, 1, 0 },
 	{ "close-in-mid-stream-1000", close_in_mid_stream, 1000, 0 },

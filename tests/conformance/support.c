@@ -58,10 +58,17 @@ void conf_unshare(void *memory, size_t size)
 	munmap(memory, size);
 }
 
+/* As many as a case has at once, at most: in LANES each takes a lane of memory. */
+#define PORTS 4
+
 struct ringq *conf_create(struct ringq_opts opts)
 {
 	struct ringq *ring = NULL;
 
+	if (!opts.producers && conf.discipline->has & CONF_PRODUCERS)
+		opts.producers = PORTS;
+	if (!opts.consumers && conf.discipline->has & CONF_CONSUMERS)
+		opts.consumers = PORTS;
 	opts.size = sizeof(opts);
 	opts.memory = conf.memory;
 	opts.discipline = conf.discipline->id;
