@@ -341,7 +341,7 @@ static void succeed(struct sleeper *s)
 {
 	conf_await_sleep(s->peer);
 	attach_other(s);
-	EXPECT(ringq_position(&s->other), 0);
+	conf_expect_position(&s->other, 0);
 	serve(s, s->need, 2);
 	EXPECT(end_sleeper(s), s->call->woken);
 	clean_up(s);
@@ -413,7 +413,7 @@ static void dies_wait(uint64_t which)
 	/* At once: who was waited for is dead. */
 	EXPECT(ringq_attach(s.ring, s.call->role, &successor), 0);
 	next = s.call->role == RINGQ_PRODUCER ? s.capacity : 0;
-	EXPECT(ringq_position(&successor), next);
+	conf_expect_position(&successor, next);
 	if (s.call->role == RINGQ_PRODUCER) {
 		conf_recv_range(&s.other, 0, s.capacity);
 		conf_send_range(&successor, next, next + 5);

@@ -103,6 +103,8 @@ void conf_unshare(void *memory, size_t size);
 struct ringq *conf_create(struct ringq_opts opts);
 struct ringq *conf_ring(size_t elem_size, uint64_t capacity, uint32_t flags);
 uint64_t conf_capacity(const struct ringq *ring);
+/* Where a port is that has just attached, if it can know. */
+void conf_expect_position(const struct ringq_port *port, uint64_t pos);
 /* A name that no other run of the tests uses. */
 const char *conf_name(const char *suffix);
 

@@ -157,7 +157,7 @@ static void senders_in_turn(uint64_t size)
 	EXPECT(ringq_attach(ring, RINGQ_CONSUMER, &in), 0);
 	for (i = 0; i < n; i++) {
 		EXPECT(ringq_attach(ring, RINGQ_PRODUCER, &out), 0);
-		EXPECT(ringq_position(&out), seq);
+		conf_expect_position(&out, seq);
 		if (i % 4 == 0)
 			while (conf_send_seq(&out, seq) == 1)
 				seq++;
@@ -194,7 +194,7 @@ static void receivers_in_turn(uint64_t size)
 			seq++;
 		EXPECT(seq - read, conf_capacity(ring));
 		EXPECT(ringq_attach(ring, RINGQ_CONSUMER, &in), 0);
-		EXPECT(ringq_position(&in), read);
+		conf_expect_position(&in, read);
 		conf_recv_range(&in, read, read + i % 9);
 		EXPECT(ringq_flags(&in), 0);
 		read += i % 9;
@@ -220,7 +220,7 @@ static void leaves_with_hands_full(uint64_t size)
 	EXPECT(ringq_release(&in, 2), 0);
 	ringq_detach(&in);
 	EXPECT(ringq_attach(ring, RINGQ_CONSUMER, &in), 0);
-	EXPECT(ringq_position(&in), 2);
+	conf_expect_position(&in, 2);
 	conf_recv_range(&in, 2, 5);
 	EXPECT(ringq_flags(&in), RINGQ_REDELIVERED);
 	conf_recv_range(&in, 5, 10);
@@ -234,7 +234,7 @@ static void leaves_with_hands_full(uint64_t size)
 	EXPECT(ringq_reserve(&out, 5, RINGQ_NOWAIT), 0);
 	ringq_detach(&out);
 	EXPECT(ringq_attach(ring, RINGQ_PRODUCER, &out), 0);
-	EXPECT(ringq_position(&out), 10);
+	conf_expect_position(&out, 10);
 	EXPECT(ringq_attach(ring, RINGQ_CONSUMER, &in), 0);
 	conf_send_range(&out, 10, 10 + conf_capacity(ring));
 	conf_recv_range(&in, 10, 10 + conf_capacity(ring));

@@ -92,6 +92,13 @@ uint64_t conf_capacity(const struct ringq *ring)
 	return info.capacity;
 }
 
+void conf_expect_position(const struct ringq_port *port, uint64_t pos)
+{
+	/* Who reads several queues has no position before he reads from one. */
+	if (port->role == RINGQ_PRODUCER || conf.discipline->has & CONF_ORDER)
+		EXPECT(ringq_position(port), pos);
+}
+
 const char *conf_name(const char *suffix)
 {
 	static char name[RINGQ_NAME_SIZE];
