@@ -103,6 +103,8 @@ void conf_unshare(void *memory, size_t size);
 struct ringq *conf_create(struct ringq_opts opts);
 struct ringq *conf_ring(size_t elem_size, uint64_t capacity, uint32_t flags);
 uint64_t conf_capacity(const struct ringq *ring);
+/* Where a port is that has just attached, if it can know. */
+void conf_expect_position(const struct ringq_port *port, uint64_t pos);
 /* A name that no other run of the tests uses. */
 const char *conf_name(const char *suffix);
 
@@ -141,6 +143,8 @@ bool conf_dying(void);
 void conf_will_sleep(void);
 /* By another: until the peer sleeps. */
 void conf_await_sleep(const struct conf_peer *peer);
+/* From now on signals of that number are counted, in all processes of the case, from 0. */
+int *conf_count_signals(int sig, int flags);
 /* Sends a signal to the thread that sleeps. */
 void conf_signal(const struct conf_peer *peer, int sig);
 /* What a sender gets when the last receiver was killed. */

@@ -31,18 +31,18 @@ static const struct theme {
 	const struct conf_case *cases;
 	uint32_t needs;
 } themes[] = {
-	{ conf_flow, 0 },
-	{ conf_sizes, 0 },
-	{ conf_laps, 0 },
-	{ conf_ordering, 0 },
-	{ conf_edges, 0 },
-	{ conf_blocked, 0 },
-	{ conf_waiting, 0 },
-	{ conf_ends, 0 },
-	{ conf_death, 0 },
+	{ conf_flow, CONF_ELEMENTS | CONF_LOSSLESS },
+	{ conf_sizes, CONF_ELEMENTS | CONF_LOSSLESS },
+	{ conf_laps, CONF_ELEMENTS | CONF_LOSSLESS },
+	{ conf_ordering, CONF_ELEMENTS | CONF_LOSSLESS },
+	{ conf_edges, CONF_ELEMENTS | CONF_LOSSLESS },
+	{ conf_blocked, CONF_ELEMENTS | CONF_LOSSLESS },
+	{ conf_waiting, CONF_ELEMENTS | CONF_LOSSLESS },
+	{ conf_ends, CONF_ELEMENTS | CONF_LOSSLESS },
+	{ conf_death, CONF_ELEMENTS | CONF_LOSSLESS },
 	{ conf_sharing, CONF_SPSC },
 	{ conf_names, CONF_SPSC },
-	{ conf_misuse, 0 },
+	{ conf_misuse, CONF_ELEMENTS | CONF_LOSSLESS },
 };
 
 struct conf conf = { .scale = 100, .discipline = conf_disciplines };

@@ -58,10 +58,17 @@ void conf_unshare(void *memory, size_t size)
 	munmap(memory, size);
 }
 
+/* As many as a case has at once, at most: in LANES each takes a lane of memory. */
+#define PORTS 4
+
 struct ringq *conf_create(struct ringq_opts opts)
 {
 	struct ringq *ring = NULL;
 
+	if (!opts.producers && conf.discipline->has & CONF_PRODUCERS)
+		opts.producers = PORTS;
+	if (!opts.consumers && conf.discipline->has & CONF_CONSUMERS)
+		opts.consumers = PORTS;
 	opts.size = sizeof(opts);
 	opts.memory = conf.memory;
 	opts.discipline = conf.discipline->id;
@@ -83,6 +90,13 @@ uint64_t conf_capacity(const struct ringq *ring)
 
 	EXPECT(ringq_get_info(ring, &info), 0);
 	return info.capacity;
+}
+
+void conf_expect_position(const struct ringq_port *port, uint64_t pos)
+{
+	/* Who reads several queues has no position before he reads from one. */
+	if (port->role == RINGQ_PRODUCER || conf.discipline->has & CONF_ORDER)
+		EXPECT(ringq_position(port), pos);
 }
 
 const char *conf_name(const char *suffix)
