@@ -94,10 +94,10 @@ enum ringq_memory {
  *	value must be what is there (-EPROTOTYPE).
  * @capacity: messages, of each lane in LANES, rounded up to what the layout can hold; 65536
  *	by default (LATEST: 8), fewer (at least 64) if they would take more than 64 MiB. With
- *	RINGQ_RECORDS, bytes: 1 MiB by default, and at least what the largest message needs
- *	(four times its size and a few bytes). ringq_get_info() tells. Not compared when joining.
+ *	RINGQ_RECORDS, bytes: 1 MiB by default, rounded up to a power of two, to a page, and to
+ *	twice the largest message and 64 bytes. ringq_get_info() tells. Not compared when joining.
  * @flags: of the two lists above. Without a word on page size, rings of 1 MiB and more
- *	take RINGQ_HUGE.
+ *	take RINGQ_HUGE; rings of records, if each lane has 2 MiB and more.
  * @mode: permission bits for those who join by name: r to receive, w to send. 0600 by
  *	default. The module judges them as for a file. A memfd can only be given whole: its
  *	owner and root need both bits of the owner's, all others both bits of the others'.

@@ -128,6 +128,17 @@ static int ringq_plan_layout(struct ringq_plan *plan, const struct ringq_opts *o
 	return r < 0 ? r : ringq_layout_compute(g, &plan->layout);
 }
 
+/*
+ * Is a ring that was planned in small pages worth huge ones? What is mapped twice takes whole
+ * pages, each lane for itself: it must not become larger by that unasked.
+ */
+static bool ringq_wants_huge(const struct ringq_plan *plan)
+{
+	if (ringq_is_mirrored(&plan->geometry))
+		return plan->geometry.capacity >> RINGQ_BULK_HUGE;
+	return plan->layout.total >= RINGQ_HUGE_FROM;
+}
+
 static uint32_t ringq_plan_ports(uint32_t wanted, bool many)
 {
 	return wanted ? wanted : many ? RINGQ_PORTS : 1;
@@ -166,7 +177,7 @@ static int ringq_make_plan(struct ringq_plan *plan, const struct ringq_opts *o, 
 	if (o->buffer && o->flags & RINGQ_HUGE_ONLY)
 		return -EINVAL;
 	if (o->buffer || o->flags & RINGQ_SMALL ||
-	    (!(o->flags & RINGQ_PAGE_FLAGS) && plan->layout.total < RINGQ_HUGE_FROM))
+	    (!(o->flags & RINGQ_PAGE_FLAGS) && !ringq_wants_huge(plan)))
 		return 0;
 	return ringq_plan_layout(plan, o, RINGQ_BULK_HUGE);
 }
