@@ -5,6 +5,7 @@
  *   ring.c      options, create, join, open, leave           (public)
  *   port.c      attach, detach, close, untyped operations    (public)
  *   spsc.c      SPSC: the slow paths of ringq/spsc.h, and its tables of operations
+ *   records.c   likewise, for records
  *   wait.c      spinning and sleeping; wake-ups where there is no module
  *   region.c    the header: written by the creator, checked by everybody else
  *   device.c    memory of /dev/ringq         \
@@ -67,6 +68,20 @@ struct ringq_ops {
 	int (*release)(struct ringq_port *port, uint64_t n);
 	/* Of what is reserved or peeked; n, if not NULL, becomes how many lie in a row. */
 	void *(*at)(const struct ringq_port *port, uint64_t i, uint64_t *n);
+
+	/* Records; commit then publishes what is reserved, or nothing. */
+	int (*send_record)(struct ringq_port *port, const void *data, uint32_t size,
+			   int64_t timeout);
+	int64_t (*send_records)(struct ringq_port *port, const struct iovec *records, uint64_t n,
+				int64_t timeout);
+	int (*reserve_record)(struct ringq_port *port, uint32_t size, void **place,
+			      int64_t timeout);
+	int (*commit_record)(struct ringq_port *port, uint32_t size);
+	int (*recv_record)(struct ringq_port *port, void *data, uint32_t room, uint32_t *size,
+			   int64_t timeout);
+	int64_t (*recv_records)(struct ringq_port *port, struct iovec *records, uint64_t n,
+				int64_t timeout);
+	const void *(*record)(const struct ringq_port *port, uint64_t *cursor, uint32_t *size);
 };
 
 struct ringq_backend {
@@ -270,6 +285,26 @@ void ringq_spsc_enter(struct ringq_port *port, uint32_t lane, uint64_t pos);
 int ringq_spsc_attach_producer(struct ringq_port *port, const struct ringq_attach_opts *opts);
 void ringq_spsc_detach_producer(struct ringq_port *port);
 int ringq_spsc_attach_consumer(struct ringq_port *port, const struct ringq_attach_opts *opts);
+void ringq_spsc_detach_consumer(struct ringq_port *port);
+int ringq_spsc_drain(struct ringq_port *port, int64_t timeout);
+/* Where the consumer is, or the slowest of them. */
+uint64_t ringq_spsc_peer_done(const struct ringq_port *port);
+/* The other side makes no sense: the port is of no more use. -EBADMSG */
+int ringq_corrupt(struct ringq_port *port);
+
+/* records.c */
+extern const struct ringq_ops ringq_records_producer;
+extern const struct ringq_ops ringq_records_consumer;
+/* A record at the consumer's position: 1; none: 0; or -EBADMSG. */
+int ringq_records_fetch(struct ringq_port *port, struct ringq_found *found);
+/* The port at a position of a lane, with nothing known of what is there: 0, or -EBADMSG. */
+int ringq_records_place(struct ringq_port *port, uint32_t lane, uint64_t pos);
+/* How far records are published, from the port's position on and until that at most. */
+uint64_t ringq_records_walk(const struct ringq_port *port, uint32_t head, uint64_t until,
+			    struct ringq_found *last);
+/* A producer goes on behind the last record of its predecessor: 0, or -EBADMSG. */
+int ringq_records_succeed(struct ringq_port *port, uint32_t lane, uint32_t head,
+			  struct ringq_found *last);
 
 /* wait.c */
 int64_t ringq_now(void);

@@ -62,10 +62,14 @@ const struct ringq_ops *ringq_ops_of(uint32_t discipline, uint32_t shape, uint32
 	static const struct ringq_ops *const fixed[][2] = {
 		[RINGQ_SPSC] = { &ringq_spsc_producer, &ringq_spsc_consumer },
 	};
+	static const struct ringq_ops *const records[][2] = {
+		[RINGQ_SPSC] = { &ringq_records_producer, &ringq_records_consumer },
+	};
 
-	if (shape == RINGQ_SHAPE_RECORDS || discipline >= sizeof(fixed) / sizeof(fixed[0]))
-		return NULL;
-	return fixed[discipline][role];
+	if (shape == RINGQ_SHAPE_RECORDS)
+		return discipline < sizeof(records) / sizeof(records[0]) ?
+			       records[discipline][role] : NULL;
+	return discipline < sizeof(fixed) / sizeof(fixed[0]) ? fixed[discipline][role] : NULL;
 }
 
 /* Rounds the capacity up to what the layout can hold; 0 if it is out of reach. */
@@ -461,6 +465,7 @@ RINGQ_PUBLIC int ringq_check(const struct ringq *ring, enum ringq_discipline dis
 			     size_t elem_size)
 {
 	return ring->geometry.discipline == (uint32_t)discipline &&
+	       ring->geometry.shape != RINGQ_SHAPE_RECORDS &&
 	       ring->geometry.elem_size == elem_size ? 0 : -EPROTOTYPE;
 }
 

@@ -345,6 +345,14 @@ static inline __u64 ringq_record_max(__u64 capacity)
 	return capacity / 2 - 32;
 }
 
+/* Room for the largest message and what goes with it, a rest of the row that is left out too. */
+static inline __u64 ringq_record_room(const struct ringq_geometry *g)
+{
+	__u64 span = sizeof(__u64) + ringq_round_up(g->elem_size, sizeof(__u64));
+
+	return ringq_is_mirrored(g) ? span + sizeof(__u64) : 2 * span;
+}
+
 static inline int ringq_geometry_check(const struct ringq_geometry *g)
 {
 	if (g->discipline < RINGQ_SPSC || g->discipline > RINGQ_LATEST)

@@ -14,6 +14,14 @@
 struct ringq;
 struct ringq_ops;
 
+/* What a port of a ring of records knows beside the rest; ringq/records.h. */
+struct ringq_port_records {
+	unsigned char *end;	/* a record ends here at the latest */
+	uint64_t held_end;	/* consumer: where what is peeked ends */
+	uint64_t lead;		/* producer: bytes to leave out before what is reserved... */
+	uint64_t reserved;	/* ...which is so large */
+};
+
 struct ringq_port {
 	/* The line that changes with every message. */
 	uint64_t pos;		/* the next position to write or to read */
@@ -48,7 +56,8 @@ struct ringq_port {
 	uint64_t far;		/* consumer: not to look far ahead before this position */
 
 	/* What only some disciplines know. */
-	uint64_t own[16];
+	struct ringq_port_records records;
+	uint64_t own[12];
 } __attribute__((aligned(RINGQ_LINE)));
 
 RINGQ_LAYOUT_ASSERT(sizeof(struct ringq_port) == 320);

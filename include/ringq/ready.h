@@ -121,7 +121,7 @@ static inline int ringq_ready_claimed(const struct ringq_view *v, __u64 need)
 
 static inline int ringq_consumer_is_ready(const struct ringq_view *v, __u64 need)
 {
-	__u64 at = ringq_view_progress(v, v->port);
+	__u64 at = ringq_view_progress(v, v->port), pos;
 
 	switch (v->geometry->discipline) {
 	case RINGQ_LANES:
@@ -134,7 +134,10 @@ static inline int ringq_consumer_is_ready(const struct ringq_view *v, __u64 need
 		return RINGQ_VIEW_PAGE(v, RINGQ_PRODUCER, 0, progress.done) !=
 		       RINGQ_VIEW_PROGRESS(v, at, done);
 	default:
-		return ringq_view_published(v, 0, ringq_view_next(v, at) + need - 1);
+		pos = ringq_view_next(v, at);
+		if (v->geometry->shape == RINGQ_SHAPE_RECORDS)
+			need = 1;
+		return ringq_view_published(v, 0, pos + need - 1);
 	}
 }
 
@@ -188,6 +191,8 @@ static inline int ringq_producer_is_ready(const struct ringq_view *v, __u64 need
 {
 	__u64 capacity = v->geometry->capacity, pos, used;
 
+	if (v->geometry->shape == RINGQ_SHAPE_RECORDS && need == 1)
+		need = ringq_record_room(v->geometry);
 	pos = RINGQ_VIEW_PAGE(v, RINGQ_PRODUCER, v->port, progress.done);
 	switch (v->geometry->discipline) {
 	case RINGQ_LOSSY:
@@ -211,7 +216,8 @@ static inline int ringq_producer_is_ready(const struct ringq_view *v, __u64 need
 /**
  * ringq_is_ready - would a call on the port not have to wait?
  * @v: the ring, and whose port it is.
- * @need: elements (RECORDS, producer: bytes), 1 to capacity.
+ * @need: elements, 1 to capacity. RECORDS: a consumer wants one, whatever this says; a producer
+ *	wants so many bytes of room, or if it is 1, as a poller says, that for the largest.
  */
 static inline int ringq_is_ready(const struct ringq_view *v, __u64 need)
 {

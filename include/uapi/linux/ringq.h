@@ -284,7 +284,8 @@ struct ringq_ioc_attach {
  * @flags: zero or RINGQ_WAIT_DRAIN.
  * @timeout_ns: nanoseconds from now, 0 to only look, negative for no limit.
  * @need: elements wanted: published ones (consumer) or free ones (producer), 1 to
- *	capacity.
+ *	capacity. RECORDS: a consumer waits for one record; a producer for so many free
+ *	bytes, or if it is 1, as poll(2) does, for room for the largest record.
  * @events: (out) RINGQ_EVENT_ bits that hold now.
  *
  * The port says how far it is in its own page (struct ringq_port_page): whoever
