@@ -49,6 +49,7 @@
 #define RINGQ_H
 
 #include <ringq/layout.h>
+#include <ringq/lossy_records.h>
 #include <ringq/port.h>
 #include <ringq/records.h>
 #include <ringq/spsc.h>
@@ -463,6 +464,14 @@ int64_t ringq_recv_records(struct ringq_port *port, struct iovec *records, uint6
  * sense any more (LOSSY: they are overwritten). Every call takes the same, small time.
  */
 const void *ringq_record(const struct ringq_port *port, uint64_t *cursor, uint32_t *size);
+
+/**
+ * ringq_lost - how many messages this consumer has lost since it attached
+ *
+ * LOSSY: each is one that was overwritten before it was received. What was lost, received,
+ * and is still there, together is what was sent. 0 in other rings.
+ */
+uint64_t ringq_lost(const struct ringq_port *port);
 
 /**
  * ringq_at - the i-th of the reserved or peeked messages

@@ -5,7 +5,7 @@
  *   ring.c      options, create, join, open, leave           (public)
  *   port.c      attach, detach, close, untyped operations    (public)
  *   spsc.c      SPSC: the slow paths of ringq/spsc.h, and its tables of operations
- *   records.c   likewise, for records
+ *   records.c, lossy_records.c     likewise, for records
  *   wait.c      spinning and sleeping; wake-ups where there is no module
  *   region.c    the header: written by the creator, checked by everybody else
  *   device.c    memory of /dev/ringq         \
@@ -305,6 +305,10 @@ uint64_t ringq_records_walk(const struct ringq_port *port, uint32_t head, uint64
 /* A producer goes on behind the last record of its predecessor: 0, or -EBADMSG. */
 int ringq_records_succeed(struct ringq_port *port, uint32_t lane, uint32_t head,
 			  struct ringq_found *last);
+
+/* lossy_records.c */
+extern const struct ringq_ops ringq_lossy_records_producer;
+extern const struct ringq_ops ringq_lossy_records_consumer;
 
 /* wait.c */
 int64_t ringq_now(void);

@@ -213,6 +213,13 @@ RINGQ_PUBLIC const void *ringq_record(const struct ringq_port *port, uint64_t *c
 	return port->ops->record ? port->ops->record(port, cursor, size) : NULL;
 }
 
+RINGQ_PUBLIC uint64_t ringq_lost(const struct ringq_port *port)
+{
+	if (port->error == -ESTALE || port->ring->geometry.discipline != RINGQ_LOSSY)
+		return 0;
+	return port->role == RINGQ_CONSUMER ? port->lossy.lost : 0;
+}
+
 RINGQ_PUBLIC void *ringq_at(const struct ringq_port *port, uint64_t i)
 {
 	return port->ops->at ? port->ops->at(port, i, NULL) : NULL;

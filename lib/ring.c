@@ -64,6 +64,7 @@ const struct ringq_ops *ringq_ops_of(uint32_t discipline, uint32_t shape, uint32
 	};
 	static const struct ringq_ops *const records[][2] = {
 		[RINGQ_SPSC] = { &ringq_records_producer, &ringq_records_consumer },
+		[RINGQ_LOSSY] = { &ringq_lossy_records_producer, &ringq_lossy_records_consumer },
 	};
 
 	if (shape == RINGQ_SHAPE_RECORDS)

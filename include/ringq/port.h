@@ -22,6 +22,14 @@ struct ringq_port_records {
 	uint64_t reserved;	/* ...which is so large */
 };
 
+/* A port of LOSSY. */
+struct ringq_lossy {
+	uint64_t lost;		/* messages overwritten before this consumer had them */
+	__u64 *oldest;		/* records: in the producer's page */
+	const struct ringq_progress *sent;	/* records, consumer: how far the producer is */
+	uint64_t number;	/* records: of the one at pos */
+};
+
 struct ringq_port {
 	/* The line that changes with every message. */
 	uint64_t pos;		/* the next position to write or to read */
@@ -57,7 +65,10 @@ struct ringq_port {
 
 	/* What only some disciplines know. */
 	struct ringq_port_records records;
-	uint64_t own[12];
+	union {
+		uint64_t own[12];
+		struct ringq_lossy lossy;
+	};
 } __attribute__((aligned(RINGQ_LINE)));
 
 RINGQ_LAYOUT_ASSERT(sizeof(struct ringq_port) == 320);

@@ -65,6 +65,14 @@ static inline int ringq_view_published(const struct ringq_view *v, __u32 lane, _
 	return (__s64)(stamp - RINGQ_STAMP(pos, RINGQ_FULL)) >= 0;
 }
 
+/* LOSSY records: the producer has overwritten what the consumer would read next. */
+static inline int ringq_view_overrun(const struct ringq_view *v, __u64 pos)
+{
+	return v->geometry->shape == RINGQ_SHAPE_RECORDS &&
+	       v->geometry->discipline == RINGQ_LOSSY &&
+	       (__s64)(RINGQ_VIEW_PAGE(v, RINGQ_PRODUCER, 0, oldest) - pos) > 0;
+}
+
 /* The next position of a consumer that reads in order, from its progress words. */
 static inline __u64 ringq_view_next(const struct ringq_view *v, __u64 at)
 {
@@ -137,7 +145,7 @@ static inline int ringq_consumer_is_ready(const struct ringq_view *v, __u64 need
 		pos = ringq_view_next(v, at);
 		if (v->geometry->shape == RINGQ_SHAPE_RECORDS)
 			need = 1;
-		return ringq_view_published(v, 0, pos + need - 1);
+		return ringq_view_published(v, 0, pos + need - 1) || ringq_view_overrun(v, pos);
 	}
 }
 

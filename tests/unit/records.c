@@ -500,6 +500,7 @@ static void no_such_thing(void **state)
 		assert_int_equal(ringq_peek(&out, 1, 0), want);
 		assert_int_equal(ringq_release(&out, 1), want);
 		assert_null(ringq_record(&out, &cursor, &size));
+		assert_int_equal(ringq_lost(&in), 0);
 		ringq_detach(&out);
 		ringq_detach(&in);
 	}
@@ -882,11 +883,13 @@ static const struct {
 	{ 100, 1 << 21, 1 << 21, 0, 0, 0 },
 	{ 100, 1, 1 << 21, RINGQ_HUGE, 0, 0 },
 	{ 100, (1 << 21) + 1, 1 << 22, RINGQ_SMALL, 0, 0 },
+	{ 100, 1, 4096, 0, RINGQ_LOSSY, 0 },
 	{ 1, 1, 128, 0, 0, 1 },
 	{ 32, 1, 128, 0, 0, 1 },
 	{ 33, 1, 256, 0, 0, 1 },
 	{ 1, 129, 256, 0, 0, 1 },
 	{ 1, 0, 1 << 20, 0, 0, 1 },
+	{ 96, 1, 256, RINGQ_HUGE, RINGQ_LOSSY, 1 },
 };
 
 /* The first and the last byte of the row, through both mappings, and a record across. */
