@@ -49,10 +49,13 @@
 #define RINGQ_H
 
 #include <ringq/layout.h>
+#include <ringq/lossy_records.h>
 #include <ringq/port.h>
+#include <ringq/records.h>
 #include <ringq/spsc.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -100,10 +103,10 @@ enum ringq_memory {
  *	value must be what is there (-EPROTOTYPE).
  * @capacity: messages, of each lane in LANES, rounded up to what the layout can hold; 65536
  *	by default (LATEST: 8), fewer (at least 64) if they would take more than 64 MiB. With
- *	RINGQ_RECORDS, bytes: 1 MiB by default, and at least what the largest message needs
- *	(four times its size and a few bytes). ringq_get_info() tells. Not compared when joining.
+ *	RINGQ_RECORDS, bytes: 1 MiB by default, rounded up to a power of two, to a page, and to
+ *	twice the largest message and 64 bytes. ringq_get_info() tells. Not compared when joining.
  * @flags: of the two lists above. Without a word on page size, rings of 1 MiB and more
- *	take RINGQ_HUGE.
+ *	take RINGQ_HUGE; rings of records, if each lane has 2 MiB and more.
  * @mode: permission bits for those who join by name: r to receive, w to send. 0600 by
  *	default. The module judges them as for a file. A memfd can only be given whole: its
  *	owner and root need both bits of the owner's, all others both bits of the others'.
@@ -373,6 +376,7 @@ int ringq_reserve(struct ringq_port *port, uint64_t n, int64_t timeout);
 
 /**
  * ringq_commit - publish the first n of the reserved messages and give up the rest
+ * @n: of records, one is reserved: 1 or 0.
  *
  * In ascending order: a death in the middle leaves a prefix. Returns 0, or -EINVAL if
  * fewer are reserved.
@@ -382,18 +386,111 @@ int ringq_commit(struct ringq_port *port, uint64_t n);
 /**
  * ringq_peek - look at up to n messages in place
  *
- * Waits for the first only. ringq_at() and ringq_run() give the places, which stay as they
- * are until ringq_release(). Returns how many, 0 at end-of-file, or what ringq_recv()
- * returns. A consumer that dies before the release leaves them to its successor, flagged.
+ * Waits for the first only. ringq_at() and ringq_run() give the places (of records,
+ * ringq_record()), which stay as they are until ringq_release(). Returns how many, 0 at
+ * end-of-file, or what ringq_recv() returns. A consumer that dies before the release leaves
+ * them to its successor, flagged.
+ *
+ * LOSSY: they may be overwritten while they are looked at, and then make no sense. The release
+ * tells: nothing that was concluded from them should outlast it if it does not return 0.
  */
 int64_t ringq_peek(struct ringq_port *port, uint64_t n, int64_t timeout);
 
 /**
  * ringq_release - free the first n of the peeked messages
  *
- * The others can be peeked or received again. Returns 0, or -EINVAL if fewer were peeked.
+ * The others can be peeked or received again. Returns 0; or -EINVAL if fewer were peeked; or, in
+ * a LOSSY ring, -EOVERFLOW: some were overwritten meanwhile, and none is released. The consumer
+ * goes on with the oldest message that is left (ringq_lost()).
  */
 int ringq_release(struct ringq_port *port, uint64_t n);
+
+/*
+ * Records: messages of any size up to elem_size, in a ring made with RINGQ_RECORDS. There they
+ * take the place of send, send_many, recv, recv_many, reserve, at and run, which return
+ * -EOPNOTSUPP (NULL), as these do in other rings. All other calls are the same.
+ */
+
+/**
+ * ringq_send_record - send one record
+ * @data: @size bytes, copied; may be NULL if there are none.
+ * @size: 0 to elem_size of the ring.
+ *
+ * Returns 1, or what ringq_send() returns, or -EMSGSIZE: no record of this ring is so large. A
+ * LOSSY ring is never full.
+ */
+int ringq_send_record(struct ringq_port *port, const void *data, uint32_t size, int64_t timeout);
+
+/**
+ * ringq_send_records - send up to n records, in order
+ * @records: address and size of each.
+ *
+ * As ringq_send_many(). It also stops before a record that is too large: -EMSGSIZE if that is
+ * the first.
+ */
+int64_t ringq_send_records(struct ringq_port *port, const struct iovec *records, uint64_t n,
+			   int64_t timeout);
+
+/**
+ * ringq_reserve_record - take room for a record, to write it in place
+ * @size: the most that it may come to.
+ * @place: (out) where it is to be written, in a row; a multiple of 8.
+ *
+ * ringq_commit_record() publishes, ringq_abort() gives up. One reservation a port. Returns 0,
+ * or what ringq_send_record() returns.
+ */
+int ringq_reserve_record(struct ringq_port *port, uint32_t size, void **place, int64_t timeout);
+
+/**
+ * ringq_commit_record - publish the first @size bytes of the reserved record
+ *
+ * Returns 0, or -EINVAL if less, or nothing, is reserved.
+ */
+int ringq_commit_record(struct ringq_port *port, uint32_t size);
+
+/**
+ * ringq_recv_record - receive one record
+ * @data: @room bytes.
+ * @size: (out) of the record, if there is one.
+ *
+ * Returns 1; 0 at end-of-file; or what ringq_recv() returns; or -EMSGSIZE: @room is not enough
+ * for @size, and the record stays; or in a LOSSY ring -EOVERFLOW: records were overwritten before
+ * they were received, and ringq_lost() tells how many. That is said once, and the next call
+ * goes on with the oldest record that is left. What is in @data is then nothing.
+ */
+int ringq_recv_record(struct ringq_port *port, void *data, uint32_t room, uint32_t *size,
+		      int64_t timeout);
+
+/**
+ * ringq_recv_records - receive up to n records
+ * @records: (in and out) address and room for each; the room becomes the size.
+ *
+ * Waits for the first only. Returns how many; 0 at end-of-file; or what ringq_recv_record()
+ * returns if that happened to the first, and -EMSGSIZE with its size in @records. All of them
+ * are redelivered or none (ringq_flags()).
+ */
+int64_t ringq_recv_records(struct ringq_port *port, struct iovec *records, uint64_t n,
+			   int64_t timeout);
+
+/**
+ * ringq_record - one after the other of the records that ringq_peek() holds
+ * @cursor: 0 for the first; becomes that of the next one. Otherwise of no meaning.
+ * @size: (out) of this record.
+ *
+ *     for (cursor = 0; (data = ringq_record(&port, &cursor, &size)); )
+ *
+ * Returns where it lies, in a row; NULL after the last, or before it if the headers make no
+ * sense any more (LOSSY: they are overwritten). Every call takes the same, small time.
+ */
+const void *ringq_record(const struct ringq_port *port, uint64_t *cursor, uint32_t *size);
+
+/**
+ * ringq_lost - how many messages this consumer has lost since it attached
+ *
+ * LOSSY: each is one that was overwritten before it was received. What was lost, received,
+ * and is still there, together is what was sent. 0 in other rings.
+ */
+uint64_t ringq_lost(const struct ringq_port *port);
 
 /**
  * ringq_at - the i-th of the reserved or peeked messages
@@ -513,7 +610,10 @@ static inline uint32_t ringq_flags(const struct ringq_port *port)
 	return port->flags;
 }
 
-/* How many messages were sent (received, released) on this ring before this port's next. */
+/*
+ * How many messages were sent (received, released) on this ring before this port's next. In a
+ * ring of records it is a number of bytes, headers and all.
+ */
 static inline uint64_t ringq_position(const struct ringq_port *port)
 {
 	return port->pos;
@@ -604,7 +704,7 @@ const char *ringq_strerror(int error);
 /* "device", "memfd", "private", "auto", or "?". */
 const char *ringq_memory_name(uint32_t memory);
 
-/* 0 if the ring has this discipline and size of message, else -EPROTOTYPE. */
+/* 0 if the ring has this discipline and elements of this size, else (and of records) -EPROTOTYPE. */
 int ringq_check(const struct ringq *ring, enum ringq_discipline discipline, size_t elem_size);
 
 #ifdef __cplusplus

@@ -20,6 +20,7 @@ static const struct {
 	{ EPROTO, "this ring, or the module, is of another version" },
 	{ EPROTOTYPE, "the ring has another size of message, or another discipline" },
 	{ EOPNOTSUPP, "there is no such operation here" },
+	{ EMSGSIZE, "the message is larger than the ring, or the buffer, takes" },
 	{ EBUSY, "the place is taken, or messages are already reserved or peeked" },
 	{ EEXIST, "a ring of this name exists" },
 	{ ENOENT, "there is no ring of this name" },

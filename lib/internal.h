@@ -7,6 +7,7 @@
  *   operations.c   what is made of those, the same for all disciplines   (public)
  *   backoff.c   pauses that grow                             (public)
  *   spsc.c      SPSC: the slow paths of ringq/spsc.h, and its tables of operations
+ *   records.c, lossy_records.c     likewise, for records
  *   wait.c      spinning and sleeping; wake-ups where there is no module
  *   region.c    the header: written by the creator, checked by everybody else
  *   device.c    memory of /dev/ringq         \
@@ -73,6 +74,20 @@ struct ringq_ops {
 	int64_t (*recv_all)(struct ringq_port *port, void *msgs, uint64_t n, int64_t timeout);
 	/* Consumer: published for it, not released. Producer: sent by it, or all, not released. */
 	uint64_t (*len)(const struct ringq_port *port);
+
+	/* Records; commit then publishes what is reserved, or nothing. */
+	int (*send_record)(struct ringq_port *port, const void *data, uint32_t size,
+			   int64_t timeout);
+	int64_t (*send_records)(struct ringq_port *port, const struct iovec *records, uint64_t n,
+				int64_t timeout);
+	int (*reserve_record)(struct ringq_port *port, uint32_t size, void **place,
+			      int64_t timeout);
+	int (*commit_record)(struct ringq_port *port, uint32_t size);
+	int (*recv_record)(struct ringq_port *port, void *data, uint32_t room, uint32_t *size,
+			   int64_t timeout);
+	int64_t (*recv_records)(struct ringq_port *port, struct iovec *records, uint64_t n,
+				int64_t timeout);
+	const void *(*record)(const struct ringq_port *port, uint64_t *cursor, uint32_t *size);
 };
 
 struct ringq_backend {
@@ -292,6 +307,30 @@ uint64_t ringq_spsc_len_producer(const struct ringq_port *port);
 uint64_t ringq_spsc_len_consumer(const struct ringq_port *port);
 /* Of a consumer whose messages nobody else takes. */
 int64_t ringq_spsc_recv_all(struct ringq_port *port, void *msgs, uint64_t n, int64_t timeout);
+void ringq_spsc_detach_consumer(struct ringq_port *port);
+int ringq_spsc_drain(struct ringq_port *port, int64_t timeout);
+/* Where the consumer is, or the slowest of them. */
+uint64_t ringq_spsc_peer_done(const struct ringq_port *port);
+/* The other side makes no sense: the port is of no more use. -EBADMSG */
+int ringq_corrupt(struct ringq_port *port);
+
+/* records.c */
+extern const struct ringq_ops ringq_records_producer;
+extern const struct ringq_ops ringq_records_consumer;
+/* A record at the consumer's position: 1; none: 0; or -EBADMSG. */
+int ringq_records_fetch(struct ringq_port *port, struct ringq_found *found);
+/* The port at a position of a lane, with nothing known of what is there: 0, or -EBADMSG. */
+int ringq_records_place(struct ringq_port *port, uint32_t lane, uint64_t pos);
+/* How far records are published, from the port's position on and until that at most. */
+uint64_t ringq_records_walk(const struct ringq_port *port, uint32_t head, uint64_t until,
+			    struct ringq_found *last);
+/* A producer goes on behind the last record of its predecessor: 0, or -EBADMSG. */
+int ringq_records_succeed(struct ringq_port *port, uint32_t lane, uint32_t head,
+			  struct ringq_found *last);
+
+/* lossy_records.c */
+extern const struct ringq_ops ringq_lossy_records_producer;
+extern const struct ringq_ops ringq_lossy_records_consumer;
 
 /* wait.c */
 int64_t ringq_now(void);

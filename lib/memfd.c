@@ -157,9 +157,10 @@ int ringq_memfd_pages(struct ringq *ring, bool huge_only)
 	if (ring->geometry.bulk_shift == RINGQ_BULK_HUGE) {
 		for (i = 0; i < 2; i++) {
 			ring->page_shift = shifts[i];
-			/* What is mapped twice must be whole pages. */
+			/* What is mapped twice must be whole pages, and begin at one. */
 			if (ringq_is_mirrored(&ring->geometry) &&
-			    ring->layout.lane_data & ((UINT64_C(1) << shifts[i]) - 1))
+			    (ring->layout.data | ring->layout.lane_data) &
+				    ((UINT64_C(1) << shifts[i]) - 1))
 				continue;
 			if (total >> shifts[i] &&
 			    ringq_memfd_alloc(ring, MFD_HUGETLB | shifts[i] << MFD_HUGE_SHIFT,

@@ -167,15 +167,66 @@ RINGQ_PUBLIC int ringq_release(struct ringq_port *port, uint64_t n)
 	return RINGQ_CALL(port, release, n);
 }
 
+RINGQ_PUBLIC int ringq_send_record(struct ringq_port *port, const void *data, uint32_t size,
+				   int64_t timeout)
+{
+	return RINGQ_CALL(port, send_record, data, size, timeout);
+}
+
+RINGQ_PUBLIC int64_t ringq_send_records(struct ringq_port *port, const struct iovec *records,
+					uint64_t n, int64_t timeout)
+{
+	return RINGQ_CALL(port, send_records, records, n, timeout);
+}
+
+RINGQ_PUBLIC int ringq_reserve_record(struct ringq_port *port, uint32_t size, void **place,
+				      int64_t timeout)
+{
+	return RINGQ_CALL(port, reserve_record, size, place, timeout);
+}
+
+RINGQ_PUBLIC int ringq_commit_record(struct ringq_port *port, uint32_t size)
+{
+	return RINGQ_CALL(port, commit_record, size);
+}
+
+RINGQ_PUBLIC int ringq_recv_record(struct ringq_port *port, void *data, uint32_t room,
+				   uint32_t *size, int64_t timeout)
+{
+	return RINGQ_CALL(port, recv_record, data, room, size, timeout);
+}
+
+RINGQ_PUBLIC int64_t ringq_recv_records(struct ringq_port *port, struct iovec *records, uint64_t n,
+					int64_t timeout)
+{
+	return RINGQ_CALL(port, recv_records, records, n, timeout);
+}
+
+RINGQ_PUBLIC const void *ringq_record(const struct ringq_port *port, uint64_t *cursor,
+				      uint32_t *size)
+{
+	return port->ops->record ? port->ops->record(port, cursor, size) : NULL;
+}
+
+RINGQ_PUBLIC uint64_t ringq_lost(const struct ringq_port *port)
+{
+	if (port->error == -ESTALE || port->ring->geometry.discipline != RINGQ_LOSSY)
+		return 0;
+	return port->role == RINGQ_CONSUMER ? port->lossy.lost : 0;
+}
+
 RINGQ_PUBLIC void *ringq_at(const struct ringq_port *port, uint64_t i)
 {
-	return port->ops->at(port, i, NULL);
+	return port->ops->at ? port->ops->at(port, i, NULL) : NULL;
 }
 
 RINGQ_PUBLIC void *ringq_run(const struct ringq_port *port, uint64_t i, uint64_t *n)
 {
-	void *first = port->ops->at(port, i, n);
+	void *first;
 
+	if (!port->ops->at)
+		return NULL;
+	first = port->ops->at(port, i, n);
 	if (*n > port->held - i)
 		*n = port->held - i;
 	return first;

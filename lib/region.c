@@ -21,6 +21,7 @@ static void ringq_region_begin(const struct ringq *ring, unsigned char *base)
 
 	for (i = 0; i < ringq_ports(g); i++)
 		ringq_progress_begin(&ringq_page(ring, base, i)->progress, g->first);
+	ringq_page(ring, base, 0)->oldest = g->first;
 	for (i = 0; i < 2; i++)
 		ringq_side_of(ring, base, i)->index = g->first;
 	for (i = 0; g->discipline == RINGQ_LANES && i < g->producers; i++)

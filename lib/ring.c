@@ -62,10 +62,15 @@ const struct ringq_ops *ringq_ops_of(uint32_t discipline, uint32_t shape, uint32
 	static const struct ringq_ops *const fixed[][2] = {
 		[RINGQ_SPSC] = { &ringq_spsc_producer, &ringq_spsc_consumer },
 	};
+	static const struct ringq_ops *const records[][2] = {
+		[RINGQ_SPSC] = { &ringq_records_producer, &ringq_records_consumer },
+		[RINGQ_LOSSY] = { &ringq_lossy_records_producer, &ringq_lossy_records_consumer },
+	};
 
-	if (shape == RINGQ_SHAPE_RECORDS || discipline >= sizeof(fixed) / sizeof(fixed[0]))
-		return NULL;
-	return fixed[discipline][role];
+	if (shape == RINGQ_SHAPE_RECORDS)
+		return discipline < sizeof(records) / sizeof(records[0]) ?
+			       records[discipline][role] : NULL;
+	return discipline < sizeof(fixed) / sizeof(fixed[0]) ? fixed[discipline][role] : NULL;
 }
 
 /* Rounds the capacity up to what the layout can hold; 0 if it is out of reach. */
@@ -128,6 +133,17 @@ static int ringq_plan_layout(struct ringq_plan *plan, const struct ringq_opts *o
 	return r < 0 ? r : ringq_layout_compute(g, &plan->layout);
 }
 
+/*
+ * Is a ring that was planned in small pages worth huge ones? What is mapped twice takes whole
+ * pages, each lane for itself: it must not become larger by that unasked.
+ */
+static bool ringq_wants_huge(const struct ringq_plan *plan)
+{
+	if (ringq_is_mirrored(&plan->geometry))
+		return plan->geometry.capacity >> RINGQ_BULK_HUGE;
+	return plan->layout.total >= RINGQ_HUGE_FROM;
+}
+
 static uint32_t ringq_plan_ports(uint32_t wanted, bool many)
 {
 	return wanted ? wanted : many ? RINGQ_PORTS : 1;
@@ -166,7 +182,7 @@ static int ringq_make_plan(struct ringq_plan *plan, const struct ringq_opts *o, 
 	if (o->buffer && o->flags & RINGQ_HUGE_ONLY)
 		return -EINVAL;
 	if (o->buffer || o->flags & RINGQ_SMALL ||
-	    (!(o->flags & RINGQ_PAGE_FLAGS) && plan->layout.total < RINGQ_HUGE_FROM))
+	    (!(o->flags & RINGQ_PAGE_FLAGS) && !ringq_wants_huge(plan)))
 		return 0;
 	return ringq_plan_layout(plan, o, RINGQ_BULK_HUGE);
 }
@@ -457,6 +473,7 @@ RINGQ_PUBLIC int ringq_check(const struct ringq *ring, enum ringq_discipline dis
 			     size_t elem_size)
 {
 	return ring->geometry.discipline == (uint32_t)discipline &&
+	       ring->geometry.shape != RINGQ_SHAPE_RECORDS &&
 	       ring->geometry.elem_size == elem_size ? 0 : -EPROTOTYPE;
 }
 

@@ -5,7 +5,7 @@
  */
 #include "twins.h"
 
-static int ringq_corrupt(struct ringq_port *p)
+int ringq_corrupt(struct ringq_port *p)
 {
 	p->error = -EBADMSG;
 	p->limit = p->pos;
@@ -21,8 +21,8 @@ static int ringq_corrupt(struct ringq_port *p)
  */
 #define RINGQ_LINGER	64	/* pauses, at most; enough for hundreds of small messages */
 
-/* Where the consumer is, or the slowest of them. W1 */
-static uint64_t ringq_spsc_peer_done(const struct ringq_port *p)
+/* W1 */
+uint64_t ringq_spsc_peer_done(const struct ringq_port *p)
 {
 	return p->peer_done ? ringq_load_acquire(p->peer_done) : p->ops->peer_done(p);
 }
@@ -119,7 +119,7 @@ RINGQ_PUBLIC int ringq_spsc_look(struct ringq_port *p, int64_t timeout)
 }
 
 /* Everything that this producer has sent is released: 0. */
-static int spsc_drain(struct ringq_port *p, int64_t timeout)
+int ringq_spsc_drain(struct ringq_port *p, int64_t timeout)
 {
 	int64_t deadline = 0;
 	uint64_t done, word;
@@ -350,7 +350,7 @@ int ringq_spsc_attach_consumer(struct ringq_port *p, const struct ringq_attach_o
 	return 0;
 }
 
-static void spsc_detach_consumer(struct ringq_port *p)
+void ringq_spsc_detach_consumer(struct ringq_port *p)
 {
 	(void)p;
 }
@@ -362,14 +362,14 @@ RINGQ_AT_TWIN(spsc)
 const struct ringq_ops ringq_spsc_producer = {
 	.attach = ringq_spsc_attach_producer,
 	.detach = ringq_spsc_detach_producer,
-	.drain = spsc_drain,
+	.drain = ringq_spsc_drain,
 	.len = ringq_spsc_len_producer,
 	RINGQ_PRODUCER_OPS(spsc),
 };
 
 const struct ringq_ops ringq_spsc_consumer = {
 	.attach = ringq_spsc_attach_consumer,
-	.detach = spsc_detach_consumer,
+	.detach = ringq_spsc_detach_consumer,
 	.recv_all = ringq_spsc_recv_all,
 	.len = ringq_spsc_len_consumer,
 	RINGQ_CONSUMER_OPS(spsc),

@@ -162,22 +162,23 @@ struct ringq_lane {
  * A port's own page. The progress is a consumer's (but in LANES, where each lane has its own).
  * A producer's @done: everything below is published. It is stored when the port finds the ring
  * full, sleeps, polls or leaves, never more than a lap late; a successor walks on from it over
- * the stamps. LOSSY and LATEST store it at every message.
+ * the stamps, or the headers. LOSSY and LATEST store it at every message, and in LOSSY records
+ * before it @taken, which then is the number of the record that begins there.
  *
- * The second and third lines serve memory without the module, which keeps that
- * knowledge to itself. What follows them, in LANES, is the consumer's own notes on each lane.
+ * The second and third lines, but for @oldest, serve memory without the module, which keeps
+ * that knowledge to itself. What follows them, in LANES, is the consumer's own notes on each lane.
  */
 struct ringq_port_page {
 	__u64 claim __attribute__((aligned(RINGQ_LINE_PAIR)));	/* what is being claimed */
 	struct ringq_progress progress;
 	__u64 seen;		/* ringq_side.orphans, when this port looked for some last */
-	__u64 oldest;		/* LOSSY records, producer: what lies below may be overwritten */
 
 	__u32 state __attribute__((aligned(RINGQ_LINE_PAIR)));	/* enum ringq_port_state */
 	__u32 generation;	/* how often this page was taken */
 	__u32 role;		/* enum ringq_role */
 	__u32 pid;		/* the owner's, in its own pid namespace... */
 	__u64 pid_ns;		/* ...which is this one (inode number in nsfs) */
+	__u64 oldest;		/* LOSSY records, producer: what lies below may be overwritten */
 
 	__u32 wake __attribute__((aligned(RINGQ_LINE_PAIR)));	/* futex: RINGQ_AWAKE ... */
 };
@@ -342,6 +343,14 @@ static inline int ringq_is_mirrored(const struct ringq_geometry *g)
 static inline __u64 ringq_record_max(__u64 capacity)
 {
 	return capacity / 2 - 32;
+}
+
+/* Room for the largest message and what goes with it, a rest of the row that is left out too. */
+static inline __u64 ringq_record_room(const struct ringq_geometry *g)
+{
+	__u64 span = sizeof(__u64) + ringq_round_up(g->elem_size, sizeof(__u64));
+
+	return ringq_is_mirrored(g) ? span + sizeof(__u64) : 2 * span;
 }
 
 static inline int ringq_geometry_check(const struct ringq_geometry *g)

@@ -14,6 +14,22 @@
 struct ringq;
 struct ringq_ops;
 
+/* What a port of a ring of records knows beside the rest; ringq/records.h. */
+struct ringq_port_records {
+	unsigned char *end;	/* a record ends here at the latest */
+	uint64_t held_end;	/* consumer: where what is peeked ends */
+	uint64_t lead;		/* producer: bytes to leave out before what is reserved... */
+	uint64_t reserved;	/* ...which is so large */
+};
+
+/* A port of LOSSY. */
+struct ringq_lossy {
+	uint64_t lost;		/* messages overwritten before this consumer had them */
+	__u64 *oldest;		/* records: in the producer's page */
+	const struct ringq_progress *sent;	/* records, consumer: how far the producer is */
+	uint64_t number;	/* records: of the one at pos */
+};
+
 struct ringq_port {
 	/* The line that changes with every message. */
 	uint64_t pos;		/* the next position to write or to read */
@@ -48,7 +64,11 @@ struct ringq_port {
 	uint64_t far;		/* consumer: not to look far ahead before this position */
 
 	/* What only some disciplines know. */
-	uint64_t own[16];
+	struct ringq_port_records records;
+	union {
+		uint64_t own[12];
+		struct ringq_lossy lossy;
+	};
 } __attribute__((aligned(RINGQ_LINE)));
 
 RINGQ_LAYOUT_ASSERT(sizeof(struct ringq_port) == 320);

@@ -68,6 +68,14 @@ static inline int ringq_view_published(const struct ringq_view *v, __u32 lane, _
 	return (__s64)(stamp - RINGQ_STAMP(pos, RINGQ_FULL)) >= 0;
 }
 
+/* LOSSY records: the producer has overwritten what the consumer would read next. */
+static inline int ringq_view_overrun(const struct ringq_view *v, __u64 pos)
+{
+	return v->geometry->shape == RINGQ_SHAPE_RECORDS &&
+	       v->geometry->discipline == RINGQ_LOSSY &&
+	       (__s64)(RINGQ_VIEW_PAGE(v, RINGQ_PRODUCER, 0, oldest) - pos) > 0;
+}
+
 /* The next position of a consumer that reads in order, from its progress words. */
 static inline __u64 ringq_view_next(const struct ringq_view *v, __u64 at)
 {
@@ -125,7 +133,7 @@ static inline int ringq_ready_claimed(const struct ringq_view *v, __u64 need)
 
 static inline int ringq_consumer_is_ready(const struct ringq_view *v, __u64 need)
 {
-	__u64 at = ringq_view_progress(v, v->port);
+	__u64 at = ringq_view_progress(v, v->port), pos;
 
 	switch (v->geometry->discipline) {
 	case RINGQ_LANES:
@@ -138,7 +146,10 @@ static inline int ringq_consumer_is_ready(const struct ringq_view *v, __u64 need
 		return RINGQ_VIEW_PAGE(v, RINGQ_PRODUCER, 0, progress.done) !=
 		       RINGQ_VIEW_PROGRESS(v, at, done);
 	default:
-		return ringq_view_published(v, 0, ringq_view_next(v, at) + need - 1);
+		pos = ringq_view_next(v, at);
+		if (v->geometry->shape == RINGQ_SHAPE_RECORDS)
+			need = 1;
+		return ringq_view_published(v, 0, pos + need - 1) || ringq_view_overrun(v, pos);
 	}
 }
 
@@ -194,6 +205,8 @@ static inline int ringq_producer_is_ready(const struct ringq_view *v, __u64 need
 {
 	__u64 capacity = v->geometry->capacity, pos, used;
 
+	if (v->geometry->shape == RINGQ_SHAPE_RECORDS && need == 1)
+		need = ringq_record_room(v->geometry);
 	pos = RINGQ_VIEW_PAGE(v, RINGQ_PRODUCER, v->port, progress.done);
 	switch (v->geometry->discipline) {
 	case RINGQ_LOSSY:
@@ -217,7 +230,8 @@ static inline int ringq_producer_is_ready(const struct ringq_view *v, __u64 need
 /**
  * ringq_is_ready - would a call on the port not have to wait?
  * @v: the ring, and whose port it is.
- * @need: elements (RECORDS, producer: bytes), 1 to capacity.
+ * @need: elements, 1 to capacity. RECORDS: a consumer wants one, whatever this says; a producer
+ *	wants so many bytes of room, or if it is 1, as a poller says, that for the largest.
  */
 static inline int ringq_is_ready(const struct ringq_view *v, __u64 need)
 {

@@ -297,7 +297,8 @@ struct ringq_ioc_attach {
  * @flags: zero or RINGQ_WAIT_DRAIN.
  * @timeout_ns: nanoseconds from now, 0 to only look, negative for no limit.
  * @need: elements wanted: published ones (consumer) or free ones (producer), 1 to
- *	capacity. RECORDS: bytes (producer), or 1.
+ *	capacity. RECORDS: a consumer waits for one record; a producer for so many free
+ *	bytes, or if it is 1, as poll(2) does, for room for the largest record.
  * @events: (out) RINGQ_EVENT_ bits that hold now.
  *
  * The port says how far it is in shared memory, where ringq/ready.h looks: in its own
