@@ -9,11 +9,13 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -130,6 +132,21 @@ struct ringq_geometry geometry_of(__u32 elem_size, __u64 slots)
 	return geometry_many(RINGQ_SPSC, elem_size, slots);
 }
 
+/* Each discipline in each shape that it can have, in small pages; returns how many. */
+size_t every_kind(struct ringq_geometry *kinds)
+{
+	__u32 discipline;
+	size_t n = 0;
+
+	for (discipline = RINGQ_SPSC; discipline <= RINGQ_LATEST; discipline++) {
+		kinds[n++] = geometry_many(discipline, 8, 16);
+		kinds[n++] = geometry_many(discipline, 200, 64);
+		if (!ringq_claims(discipline) && discipline != RINGQ_LATEST)
+			kinds[n++] = geometry_records(discipline, PAGE);
+	}
+	return n;
+}
+
 /* The name may be of any length: what does not fit is cut, without a terminator. */
 struct ringq_ioc_create create_args(const struct ringq_geometry *g, const char *name)
 {
@@ -239,8 +256,8 @@ static void *port_mmap(struct port *p, __u64 offset, __u64 size)
 	return at == MAP_FAILED ? NULL : at;
 }
 
-/* From the page of the port's side to the next section. */
-static __u64 side_size(const struct port *p)
+/* Bytes of the section of the port's role. */
+__u64 side_size(const struct port *p)
 {
 	const struct ringq_layout *l = &p->layout;
 
@@ -350,6 +367,13 @@ const struct ringq_port_page *page_of(const struct port *p, __u32 role)
 	return page_at(p, role, 0);
 }
 
+/* The stamp of a position, if the port may write it. */
+__u64 *stamp_of(const struct port *p, __u64 pos)
+{
+	return (__u64 *)(p->bulk - p->layout.bulk +
+			 ringq_stamp_at(&p->geometry, &p->layout, 0, pos));
+}
+
 static __u64 elem_offset(const struct port *p, __u64 pos)
 {
 	const struct ringq_layout *l = &p->layout;
@@ -364,10 +388,8 @@ void publish(struct port *p, __u64 n)
 	unsigned char *base = p->bulk - p->layout.bulk;
 
 	for (; n; n--, p->pos++) {
-		__u64 at = ringq_stamp_at(&p->geometry, &p->layout, 0, p->pos);
-
 		base[elem_offset(p, p->pos)] = p->pos;
-		ringq_store_release((__u64 *)(base + at), RINGQ_STAMP(p->pos, RINGQ_FULL));
+		ringq_store_release(stamp_of(p, p->pos), RINGQ_STAMP(p->pos, RINGQ_FULL));
 	}
 	ringq_store_release(&p->page->progress.done, p->pos);
 }
@@ -414,13 +436,23 @@ int port_wait(struct port *p, __u64 need, __s64 timeout, __u32 flags, __u32 *eve
 	return err;
 }
 
-/* Returns how many sleepers it woke. */
-int port_kick(struct port *p, __u32 count)
+static int kick(struct port *p, __u32 flags, __u32 count)
 {
-	struct ringq_ioc_kick k = { .size = sizeof(k), .count = count };
+	struct ringq_ioc_kick k = { .size = sizeof(k), .flags = flags, .count = count };
 	int err = call(p->fd, RINGQ_IOC_KICK, &k);
 
 	return err ? err : (int)k.woken;
+}
+
+/* Returns how many sleepers it woke. */
+int port_kick(struct port *p, __u32 count)
+{
+	return kick(p, 0, count);
+}
+
+int port_kick_own(struct port *p, __u32 count)
+{
+	return kick(p, RINGQ_KICK_OWN, count);
 }
 
 /* What follows a publication: the kick only if it is asked for. */
@@ -499,6 +531,21 @@ int peer_kill(struct peer *peer)
 {
 	kill(peer->pid, SIGKILL);
 	return peer_end(peer);
+}
+
+/* Whether a thread is in a system call ioctl(2), and blocked there. */
+bool sleeps_in_ioctl(pid_t tid)
+{
+	char path[64], text[32] = "";
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/syscall", tid);
+	fd = open(path, O_RDONLY);
+	if (fd < 0)
+		return false;
+	read(fd, text, sizeof(text) - 1);
+	close(fd);
+	return strtol(text, NULL, 10) == SYS_ioctl;
 }
 
 /* Another user from here on, without privileges. */

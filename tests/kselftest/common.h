@@ -35,6 +35,9 @@
 		_left >= 0;						\
 	})
 
+/* How many kinds of ring every_kind() makes, at most. */
+#define KINDS	24
+
 /* A handle, and what the kernel said of its ring. */
 struct ring {
 	int fd;
@@ -81,6 +84,7 @@ int parameter_set(const char *name, const char *value);
 struct ringq_geometry geometry_of(__u32 elem_size, __u64 slots);
 struct ringq_geometry geometry_many(__u32 discipline, __u32 elem_size, __u64 slots);
 struct ringq_geometry geometry_records(__u32 discipline, __u64 capacity);
+size_t every_kind(struct ringq_geometry *kinds);
 struct ringq_ioc_create create_args(const struct ringq_geometry *g, const char *name);
 struct ringq_ioc_open open_args(const char *name, int fd);
 
@@ -94,9 +98,11 @@ int port_map(struct port *p);
 void port_unmap(struct port *p);
 int port_join(struct port *p, const struct ring *r, __u32 role);
 int port_leave(struct port *p);
+__u64 side_size(const struct port *p);
 
 __u64 attention(const struct port *p);
 const struct ringq_header *header(const struct port *p);
+__u64 *stamp_of(const struct port *p, __u64 pos);
 const struct ringq_attention *attention_of(const struct port *p);
 const struct ringq_port_page *page_at(const struct port *p, __u32 role, __u32 index);
 const struct ringq_port_page *page_of(const struct port *p, __u32 role);
@@ -106,6 +112,7 @@ int consume(struct port *p, __u64 n);
 
 int port_wait(struct port *p, __u64 need, __s64 timeout, __u32 flags, __u32 *events);
 int port_kick(struct port *p, __u32 count);
+int port_kick_own(struct port *p, __u32 count);
 int port_notify(struct port *p, __u32 count);
 int port_poll(const struct port *p, int timeout_ms);
 
@@ -114,6 +121,7 @@ int peer_say(const struct peer *peer, int word);
 int peer_hear(const struct peer *peer);
 int peer_end(struct peer *peer);
 int peer_kill(struct peer *peer);
+bool sleeps_in_ioctl(pid_t tid);
 int become(uid_t uid, gid_t gid);
 
 int fd_send(const struct peer *peer, int fd);

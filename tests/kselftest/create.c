@@ -102,6 +102,122 @@ TEST_F(create, inexact_geometry)
 	EXPECT_REFUSED(-EINVAL, line, flags, 1u << 3, 1u << 4, 1u << 31, ~0u);
 }
 
+/* Each discipline has a shape for elements of each size, and no other. */
+TEST_F(create, shapes_of_disciplines)
+{
+	static const __u32 sizes[] = { 1, 8, 9, 24, 25, 56, 57, 64, 65, 1000 };
+	__u32 discipline, shape;
+	size_t i;
+
+	for (discipline = RINGQ_SPSC; discipline <= RINGQ_LATEST; discipline++) {
+		for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+			struct ringq_geometry g = geometry_many(discipline, sizes[i], 4);
+			__u32 right = g.shape;
+
+			for (shape = RINGQ_SHAPE_LINE; shape <= RINGQ_SHAPE_SLOT; shape++) {
+				g.shape = shape;
+				EXPECT_EQ(shape == right ? 0 : -EINVAL, create(&g, "", 0))
+					TH_LOG("discipline %u, %u bytes, shape %u", discipline,
+					       sizes[i], shape);
+			}
+		}
+	}
+}
+
+/* One of a side where the discipline says so, else 1 to 256. */
+TEST_F(create, ports_of_disciplines)
+{
+	static const __u32 numbers[] = { 0, 1, 2, 255, 256, 257, 1u << 31, ~0u };
+	__u32 discipline, n, many;
+	size_t i;
+
+	for (discipline = RINGQ_SPSC; discipline <= RINGQ_LATEST; discipline++) {
+		for (i = 0; i < ARRAY_SIZE(numbers); i++) {
+			struct ringq_geometry g = geometry_many(discipline, 8, 4);
+
+			n = numbers[i];
+			many = discipline == RINGQ_MPSC || discipline == RINGQ_MPMC ||
+			       discipline == RINGQ_LANES ? 256 : 1;
+			g.producers = n;
+			EXPECT_EQ(n && n <= many ? 0 : -EINVAL, create(&g, "", 0))
+				TH_LOG("discipline %u, %u producers", discipline, n);
+			g.producers = 1;
+			many = discipline == RINGQ_SPSC || discipline == RINGQ_MPSC ? 1 : 256;
+			g.consumers = n;
+			EXPECT_EQ(n && n <= many ? 0 : -EINVAL, create(&g, "", 0))
+				TH_LOG("discipline %u, %u consumers", discipline, n);
+		}
+	}
+}
+
+TEST_F(create, inexact_slots)
+{
+	struct ringq_geometry slot = geometry_many(RINGQ_MPMC, 8, 16);
+	static const __u64 capacities[] = { 0, 3, 7, 15, 17, 112, ~0ull };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(capacities); i++) {
+		slot.capacity = capacities[i];
+		EXPECT_EQ(capacities[i] == ~0ull ? -EFBIG : -EINVAL, create(&slot, "", 0));
+	}
+	slot.capacity = 1;
+	EXPECT_EQ(0, create(&slot, "", 0));
+	slot.capacity = 1ull << 37;
+	EXPECT_EQ(-EFBIG, create(&slot, "", 0));
+}
+
+TEST_F(create, records)
+{
+	__u32 discipline;
+
+	for (discipline = RINGQ_SPSC; discipline <= RINGQ_LATEST; discipline++) {
+		struct ringq_geometry good = geometry_records(discipline, 2 * PAGE), g = good;
+		bool has = discipline == RINGQ_SPSC || discipline == RINGQ_LANES ||
+			   discipline == RINGQ_GATED || discipline == RINGQ_LOSSY;
+
+		EXPECT_EQ(has ? 0 : -EINVAL, create(&good, "", 0))
+			TH_LOG("discipline %u", discipline);
+		if (!has)
+			continue;
+		g.elem_size = 1;
+		EXPECT_EQ(0, create(&g, "", 0));
+		g.elem_size = PAGE - 32 + 1;
+		EXPECT_EQ(-EINVAL, create(&g, "", 0));
+		g = good;
+		g.first = 8;
+		EXPECT_EQ(0, create(&g, "", 0));
+		g.first = 12;
+		EXPECT_EQ(-EINVAL, create(&g, "", 0));
+		g = good;
+		g.elem_size = 1;
+		g.capacity = PAGE / 2;
+		EXPECT_EQ(-EINVAL, create(&g, "", 0));
+		g.capacity = 3 * PAGE;
+		EXPECT_EQ(-EINVAL, create(&g, "", 0));
+		g.capacity = 1ull << 41;
+		EXPECT_EQ(-EFBIG, create(&g, "", 0));
+		/* A row is made of whole pages, also of large ones. */
+		g.bulk_shift = RINGQ_BULK_HUGE;
+		g.capacity = HUGE / 2;
+		EXPECT_EQ(-EINVAL, create(&g, "", RINGQ_CREATE_HUGE));
+		g.capacity = HUGE;
+		EXPECT_EQ(0, create(&g, "", RINGQ_CREATE_HUGE));
+	}
+}
+
+/* Each lane is as large as the ring of one, and all together as a ring may be. */
+TEST_F(create, lanes_too_large)
+{
+	struct ringq_geometry g = geometry_many(RINGQ_LANES, 1000, 1ull << 26);
+
+	g.producers = 256;
+	EXPECT_EQ(-EFBIG, create(&g, "", 0));
+	g = geometry_records(RINGQ_LANES, 1ull << 32);
+	g.elem_size = 1;
+	g.producers = 256;
+	EXPECT_EQ(-EFBIG, create(&g, "", 0));
+}
+
 TEST_F(create, memory_of_other_units)
 {
 	struct ringq_geometry g = self->line;

@@ -6,7 +6,9 @@
  */
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 
 #include "kselftest_harness.h"
 
@@ -212,6 +214,196 @@ TEST_F_TIMEOUT(kicks, epoll, 600)
 	}
 	pthread_join(l.thread, NULL);
 	EXPECT_EQ(0, l.err);
+}
+
+/*
+ * Several processes of each role at a small ring, who claim positions from shared indices. This is
+ * as much of such a discipline as there is between processes that do not die. Who takes something
+ * and leaves something behind kicks one of its own side, after the full barrier that the claim is.
+ */
+#define SWARM_PRODUCERS	2
+#define SWARM_CONSUMERS	3
+#define SWARM_MESSAGES	6000	/* of each producer */
+
+static bool stamp_is(const struct port *p, __u64 pos, __u64 state)
+{
+	return ringq_load_acquire(stamp_of(p, pos)) == RINGQ_STAMP(pos, state);
+}
+
+/* Claims the next position in a state, and tells it; else waits. */
+static int swarm_claim(struct port *p, __u64 state, __u64 *pos)
+{
+	bool slept = false;
+
+	for (;;) {
+		*pos = ringq_load_acquire(&p->side->index);
+		if (stamp_is(p, *pos, state)) {
+			if (__atomic_compare_exchange_n(&p->side->index, pos, *pos + 1, false,
+							__ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+				break;
+		} else if (*pos == ringq_load_acquire(&p->side->index)) {
+			__u32 events = 0;
+			int err = port_wait(p, 1, FOREVER, 0, &events);
+
+			if (err)
+				return err;
+			if (events == RINGQ_EVENT_CLOSED)
+				return -EPIPE;
+			slept = true;
+		}
+	}
+	if (slept && stamp_is(p, *pos + 1, state))
+		port_kick_own(p, 1);
+	return 0;
+}
+
+static int swarm_produce(struct port *p, unsigned int seed)
+{
+	__u64 pos;
+	int i, err;
+
+	for (i = 0; i < SWARM_MESSAGES; i++) {
+		err = swarm_claim(p, RINGQ_FREE, &pos);
+		if (err)
+			return err;
+		dawdle(&seed);
+		ringq_store_release(stamp_of(p, pos), RINGQ_STAMP(pos, RINGQ_FULL));
+		port_notify(p, 1);
+		dawdle(&seed);
+	}
+	return 0;
+}
+
+static int swarm_consume(struct port *p, unsigned int seed, unsigned int *count)
+{
+	__u64 pos;
+	int err;
+
+	for (;; __atomic_fetch_add(count, 1, __ATOMIC_SEQ_CST)) {
+		err = swarm_claim(p, RINGQ_FULL, &pos);
+		if (err)
+			return err == -EPIPE ? 0 : err;
+		dawdle(&seed);
+		ringq_store_release(stamp_of(p, pos),
+				    RINGQ_STAMP(pos + p->geometry.capacity, RINGQ_FREE));
+		port_notify(p, 1);
+		dawdle(&seed);
+	}
+}
+
+TEST_F_TIMEOUT(kicks, swarm, 600)
+{
+	struct ringq_geometry g = geometry_many(RINGQ_MPMC, variant->elem_size, 4);
+	unsigned int *count = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+				   -1, 0);
+	struct peer peers[SWARM_PRODUCERS + SWARM_CONSUMERS];
+	int i, n = ARRAY_SIZE(peers);
+	struct port p, first[2];
+	struct ring r;
+
+	ASSERT_NE(MAP_FAILED, count);
+	g.flags = variant->flags;
+	g.producers = SWARM_PRODUCERS + 1;
+	g.consumers = SWARM_CONSUMERS + 1;
+	ASSERT_EQ(0, ring_create(&r, &g, ""));
+	/* No side ends before the test does. */
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, port_join(&first[i], &r, i));
+		first[i].side->shared = 1;
+	}
+	/* Whose done says nothing, so that stamps alone tell what is free. */
+	for (i = 0; i < (int)g.capacity; i++)
+		*stamp_of(&first[0], i) = RINGQ_STAMP(i + g.capacity, RINGQ_FREE);
+	first[0].side->index = g.capacity;
+	first[1].side->index = g.capacity;
+	for (i = 0; i < n; i++) {
+		__u32 role = i < SWARM_PRODUCERS ? RINGQ_PRODUCER : RINGQ_CONSUMER;
+
+		if (peer_fork(&peers[i]))
+			continue;
+		if (port_join(&p, &r, role))
+			_exit(1);
+		_exit(role == RINGQ_PRODUCER ? !!swarm_produce(&p, i) :
+					       !!swarm_consume(&p, i, count));
+	}
+	for (i = 0; i < SWARM_PRODUCERS; i++)
+		EXPECT_EQ(0, peer_end(&peers[i]));
+	EXPECT_TRUE(soon(__atomic_load_n(count, __ATOMIC_SEQ_CST) ==
+			 SWARM_PRODUCERS * SWARM_MESSAGES));
+	EXPECT_EQ(0, call(first[0].fd, RINGQ_IOC_CLOSE, NULL));
+	for (; i < n; i++)
+		EXPECT_EQ(0, peer_end(&peers[i]));
+}
+
+/* Readers that all get everything, and a producer that waits for the slowest of them. */
+#define READERS		3
+#define BROADCASTS	3000
+
+static int read_all(struct port *p, unsigned int seed)
+{
+	__u64 left = BROADCASTS;
+	int n, err;
+
+	while (left) {
+		n = consume(p, 1 + rand_r(&seed) % 3);
+		if (n < 0)
+			return n;
+		left -= n;
+		if (n) {
+			port_notify(p, 1);
+			dawdle(&seed);
+			continue;
+		}
+		err = port_wait(p, 1, FOREVER, 0, NULL);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+TEST_F_TIMEOUT(kicks, broadcast, 600)
+{
+	struct ringq_geometry g = geometry_many(RINGQ_GATED, variant->elem_size, 4);
+	struct peer peers[READERS];
+	unsigned int seed = 1;
+	struct port p, reader;
+	struct ring r;
+	int i, err;
+
+	g.flags = variant->flags;
+	g.consumers = READERS;
+	ASSERT_EQ(0, ring_create(&r, &g, ""));
+	ASSERT_EQ(0, port_join(&p, &r, RINGQ_PRODUCER));
+	for (i = 0; i < READERS; i++) {
+		if (!peer_fork(&peers[i])) {
+			if (port_join(&reader, &r, RINGQ_CONSUMER))
+				_exit(1);
+			peer_say(&peers[i], 1);
+			_exit(!!read_all(&reader, i));
+		}
+		ASSERT_EQ(1, peer_hear(&peers[i]));
+	}
+	while (p.pos < BROADCASTS) {
+		__u64 done = p.pos;
+
+		for (i = 0; i < READERS; i++) {
+			__u64 one = ringq_load_acquire(&page_at(&p, RINGQ_CONSUMER,
+								i)->progress.done);
+
+			if (one < done)
+				done = one;
+		}
+		if (p.pos - done < g.capacity) {
+			publish(&p, 1);
+			ASSERT_LE(0, port_notify(&p, ~0u));
+			dawdle(&seed);
+			continue;
+		}
+		err = port_wait(&p, 1, FOREVER, 0, NULL);
+		ASSERT_EQ(0, err);
+	}
+	for (i = 0; i < READERS; i++)
+		EXPECT_EQ(0, peer_end(&peers[i]));
 }
 
 TEST_HARNESS_MAIN

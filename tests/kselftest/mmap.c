@@ -25,6 +25,11 @@ FIXTURE_VARIANT(map) {
 	__u32 elem_size;
 	__u64 slots;
 	__u32 bulk_shift;
+	__u32 discipline;	/* 0: SPSC */
+	bool records;
+	__u32 producers;	/* 0: one */
+	__u32 consumers;
+	__u32 places[2];	/* that the ports take */
 };
 
 FIXTURE_VARIANT_ADD(map, line) {
@@ -44,16 +49,52 @@ FIXTURE_VARIANT_ADD(map, apart_huge) {
 	.elem_size = 4096, .slots = 1024, .bulk_shift = RINGQ_BULK_HUGE,
 };
 
+FIXTURE_VARIANT_ADD(map, mpsc) {
+	.elem_size = 8, .slots = 1024, .bulk_shift = RINGQ_UNIT_PAGES,
+	.discipline = RINGQ_MPSC, .producers = 3, .places = { 1, 0 },
+};
+
+/* Their consumers write stamps. */
+FIXTURE_VARIANT_ADD(map, spmc) {
+	.elem_size = 8, .slots = 1024, .bulk_shift = RINGQ_UNIT_PAGES,
+	.discipline = RINGQ_SPMC, .consumers = 4, .places = { 0, 2 },
+};
+
+FIXTURE_VARIANT_ADD(map, mpmc_apart_huge) {
+	.elem_size = 4096, .slots = 1024, .bulk_shift = RINGQ_BULK_HUGE,
+	.discipline = RINGQ_MPMC, .producers = 2, .consumers = 2, .places = { 1, 1 },
+};
+
+/* The words of the lanes take several pages. */
+FIXTURE_VARIANT_ADD(map, lanes) {
+	.elem_size = 8, .slots = 64, .bulk_shift = RINGQ_UNIT_PAGES,
+	.discipline = RINGQ_LANES, .producers = 100, .consumers = 3, .places = { 99, 0 },
+};
+
+FIXTURE_VARIANT_ADD(map, gated) {
+	.elem_size = 200, .slots = 64, .bulk_shift = RINGQ_UNIT_PAGES,
+	.discipline = RINGQ_GATED, .consumers = 3, .places = { 0, 1 },
+};
+
+FIXTURE_VARIANT_ADD(map, lossy_records_huge) {
+	.slots = HUGE, .bulk_shift = RINGQ_BULK_HUGE,
+	.discipline = RINGQ_LOSSY, .records = true, .consumers = 2, .places = { 0, 1 },
+};
+
 FIXTURE_SETUP(map)
 {
-	__u32 role;
+	__u32 discipline = variant->discipline ?: RINGQ_SPSC, role;
 
-	self->geometry = geometry_of(variant->elem_size, variant->slots);
+	self->geometry = variant->records ? geometry_records(discipline, variant->slots) :
+			 geometry_many(discipline, variant->elem_size, variant->slots);
 	self->geometry.bulk_shift = variant->bulk_shift;
 	self->geometry.flags = RINGQ_PRODUCER_WAIT | RINGQ_CONSUMER_WAIT;
+	self->geometry.producers = variant->producers ?: 1;
+	self->geometry.consumers = variant->consumers ?: 1;
 	ASSERT_EQ(0, ring_create(&self->ring, &self->geometry, ""));
 	for (role = 0; role < 2; role++)
-		ASSERT_EQ(0, port_attach(&self->ports[role], &self->ring, role));
+		ASSERT_EQ(0, port_attach_with(&self->ports[role], &self->ring, role,
+					      RINGQ_ATTACH_PLACE, variant->places[role]));
 }
 
 FIXTURE_TEARDOWN_PARENT(map)
@@ -70,22 +111,32 @@ struct section {
 	unsigned int writers;	/* mask of roles */
 };
 
-#define SECTIONS 8
+#define SECTIONS 128
 
-static void sections_of(const struct ringq_layout *l, struct section *s)
+/* Returns how many there are, but for the end. */
+static int sections_of(FIXTURE_DATA(map) *self, struct section *s)
 {
-	const struct section all[SECTIONS] = {
-		{ "header", 0, 0 },
-		{ "attention", l->attention, 0 },
-		{ "producers", l->sides[RINGQ_PRODUCER], RINGQ_ROLE_MASK(RINGQ_PRODUCER) },
-		{ "consumers", l->sides[RINGQ_CONSUMER], RINGQ_ROLE_MASK(RINGQ_CONSUMER) },
-		{ "producer's port", l->ports, RINGQ_ROLE_MASK(RINGQ_PRODUCER) },
-		{ "consumer's port", l->ports + l->port_stride, RINGQ_ROLE_MASK(RINGQ_CONSUMER) },
-		{ "gap", l->ports + 2 * l->port_stride, 0 },
-		{ "bulk", l->bulk, RINGQ_ROLE_MASK(RINGQ_PRODUCER) },
-	};
+	const struct ringq_layout *l = &self->ring.layout;
+	const struct ringq_geometry *g = &self->geometry;
+	__u32 i, role, pages = g->producers + g->consumers, bulk = RINGQ_ROLE_MASK(RINGQ_PRODUCER);
+	int n = 0;
 
-	memcpy(s, all, sizeof(all));
+	s[n++] = (struct section){ "header", 0, 0 };
+	s[n++] = (struct section){ "attention", l->attention, 0 };
+	s[n++] = (struct section){ "producers", l->sides[0], RINGQ_ROLE_MASK(RINGQ_PRODUCER) };
+	s[n++] = (struct section){ "consumers", l->sides[1], RINGQ_ROLE_MASK(RINGQ_CONSUMER) };
+	for (i = 0; i < pages; i++)
+		s[n + i] = (struct section){ "a port", l->ports + i * l->port_stride, 0 };
+	for (role = 0; role < 2; role++)
+		s[n + role * g->producers + self->ports[role].index].writers =
+			RINGQ_ROLE_MASK(role);
+	n += pages;
+	s[n++] = (struct section){ "gap", l->ports + pages * l->port_stride, 0 };
+	if (g->discipline == RINGQ_SPMC || g->discipline == RINGQ_MPMC)
+		bulk |= RINGQ_ROLE_MASK(RINGQ_CONSUMER);
+	s[n++] = (struct section){ "bulk", l->bulk, bulk };
+	s[n] = (struct section){ "end", l->total, 0 };
+	return n;
 }
 
 /* Maps and unmaps, while another mapping keeps the port alive: 0 or -errno. */
@@ -118,17 +169,15 @@ static void *keep(const struct port *p)
 /* Every section, every role: reading always, writing by its own only, executing never. */
 TEST_F(map, sections_and_roles)
 {
-	struct section s[SECTIONS + 1];
+	struct section s[SECTIONS];
+	int n = sections_of(self, s), i;
 	__u32 role;
-	int i;
 
-	sections_of(&self->ring.layout, s);
-	s[SECTIONS] = (struct section){ "end", self->ring.layout.total, 0 };
 	for_each_role(role) {
 		int fd = self->ports[role].fd;
 
 		ASSERT_NE(MAP_FAILED, keep(&self->ports[role]));
-		for (i = 0; i < SECTIONS; i++) {
+		for (i = 0; i < n; i++) {
 			__u64 begin = s[i].begin, size = s[i + 1].begin - begin;
 			int writing = s[i].writers & RINGQ_ROLE_MASK(role) ? 0 : -EACCES;
 
@@ -149,26 +198,24 @@ TEST_F(map, sections_and_roles)
 			if (i)
 				EXPECT_EQ(-EACCES, try_map(fd, begin - PAGE, size + PAGE, RW,
 							   MAP_SHARED));
-			if (i + 1 < SECTIONS)
+			if (i + 1 < n)
 				EXPECT_EQ(-EACCES, try_map(fd, begin, size + PAGE, RW,
 							   MAP_SHARED));
 		}
-		EXPECT_EQ(-EACCES, try_map(fd, 0, s[SECTIONS].begin, RW, MAP_SHARED));
-		EXPECT_EQ(0, try_map(fd, 0, s[SECTIONS].begin, PROT_READ, MAP_SHARED));
+		EXPECT_EQ(-EACCES, try_map(fd, 0, s[n].begin, RW, MAP_SHARED));
+		EXPECT_EQ(0, try_map(fd, 0, s[n].begin, PROT_READ, MAP_SHARED));
 	}
 }
 
 /* What is not writable stays so, and nothing becomes executable. */
 TEST_F(map, no_upgrade)
 {
-	struct section s[SECTIONS + 1];
+	struct section s[SECTIONS];
+	int n = sections_of(self, s), i;
 	__u32 role;
-	int i;
 
-	sections_of(&self->ring.layout, s);
-	s[SECTIONS].begin = self->ring.layout.total;
 	for_each_role(role) {
-		for (i = 0; i < SECTIONS; i++) {
+		for (i = 0; i < n; i++) {
 			__u64 size = s[i + 1].begin - s[i].begin;
 			bool own = s[i].writers & RINGQ_ROLE_MASK(role);
 			void *at;
@@ -193,14 +240,13 @@ TEST_F(map, no_upgrade)
 /* A store to what may only be read is a fault: the permission is in the page table. */
 TEST_F(map, store_to_a_read_only_page)
 {
-	struct section s[SECTIONS + 1];
+	struct section s[SECTIONS];
+	int n = sections_of(self, s), i;
 	struct peer child;
 	struct port p;
-	int i;
 
 	close(self->ports[RINGQ_CONSUMER].fd);
-	sections_of(&self->ring.layout, s);
-	for (i = 0; i < SECTIONS; i++) {
+	for (i = 0; i < n; i++) {
 		if (!peer_fork(&child)) {
 			if (port_join(&p, &self->ring, RINGQ_CONSUMER))
 				_exit(1);
@@ -381,6 +427,9 @@ TEST_F(map, two_processes_see_each_other)
 	struct peer child;
 	__u64 n = self->geometry.capacity, lap;
 
+	/* Records are not what is published here, and readers of broadcasts begin anywhere. */
+	if (variant->records || ringq_is_broadcast(self->geometry.discipline))
+		return;
 	close(self->ports[RINGQ_PRODUCER].fd);
 	close(self->ports[RINGQ_CONSUMER].fd);
 	if (!peer_fork(&child)) {

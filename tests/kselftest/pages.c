@@ -2,6 +2,7 @@
 /*
  * The memory of a ring: what it is made of, and what is in it.
  */
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -178,55 +179,160 @@ TEST_F(pages, small_pages_first)
 		ASSERT_EQ(1, map[at]);
 }
 
-/* All of it, also after a ring that left its memory full of something. */
-TEST_F(pages, zeroed)
+FIXTURE(rings) {
+};
+
+FIXTURE_SETUP(rings)
 {
-	struct ringq_geometry g = self->ring.geometry;
+}
+
+FIXTURE_TEARDOWN_PARENT(rings)
+{
+	EXPECT_NOTHING_LEFT();
+}
+
+/* A row of records, mapped twice: what wraps around is contiguous, in pages of every size. */
+TEST_F(rings, mapped_twice)
+{
+	static const __u32 shifts[] = { RINGQ_UNIT_PAGES, RINGQ_BULK_HUGE };
+	static const __u32 kinds[] = { RINGQ_SPSC, RINGQ_LANES };
+	struct ringq_ioc_info info = { .size = sizeof(info) };
+	size_t i;
+
+	ASSERT_EQ(0, call(device(), RINGQ_IOC_INFO, &info));
+	for (i = 0; i < ARRAY_SIZE(shifts) * ARRAY_SIZE(kinds); i++) {
+		struct ringq_geometry g = geometry_records(kinds[i / 2], 2 * HUGE);
+		bool huge = shifts[i % 2] == RINGQ_BULK_HUGE;
+		__u64 lane, at, size = g.capacity;
+		struct port producer, reader;
+		const unsigned char *r;
+		unsigned char *w;
+		struct ring ring;
+		long faults;
+
+		g.bulk_shift = shifts[i % 2];
+		ASSERT_EQ(0, ring_create(&ring, &g, ""));
+		huge = huge && info.huge_shift;
+		ASSERT_EQ(huge ? RINGQ_BULK_HUGE : RINGQ_UNIT_PAGES, ring.page_shift);
+		ASSERT_EQ(size, ring.layout.lane_data);
+		ASSERT_EQ(0, port_attach(&producer, &ring, RINGQ_PRODUCER));
+		ASSERT_EQ(0, port_attach(&reader, &ring, RINGQ_CONSUMER));
+		w = reserve(2 * size * g.producers, 0);
+		r = reserve(2 * size * g.producers, 0);
+		/* The second half of a lane and the first of the next also follow in the file. */
+		for (lane = 0; lane < 2 * g.producers; lane++) {
+			__u64 from = ring.layout.data + lane / 2 * size;
+
+			at = lane * size;
+			ASSERT_EQ(w + at, mmap(w + at, size, RW, MAP_SHARED | MAP_FIXED,
+					       producer.fd, from));
+			ASSERT_EQ(r + at, mmap((void *)(r + at), size, PROT_READ,
+					       MAP_SHARED | MAP_FIXED, reader.fd, from));
+		}
+		faults = faults_of(r, 2 * size);
+		EXPECT_GE(faults, (long)(2 * size / (huge ? HUGE : PAGE)));
+		EXPECT_LE(faults, (long)(2 * size / (huge ? HUGE : PAGE)) + SLACK);
+		for (lane = 0; lane < g.producers; lane++) {
+			unsigned char *row = w + 2 * lane * size;
+
+			/* Across the end, and the whole lap. */
+			memset(row + size - 100, lane + 1, 200);
+			for (at = 0; at < 200; at++)
+				ASSERT_EQ(lane + 1, r[2 * lane * size + size - 100 + at]);
+			for (at = 0; at < 100; at++) {
+				ASSERT_EQ(lane + 1, r[2 * lane * size + at]);
+				ASSERT_EQ(lane + 1, r[2 * lane * size + 2 * size - 1 - at]);
+			}
+			for (at = 0; at < size; at += PAGE) {
+				*(__u64 *)(row + size + at) = lane << 32 | (at + 1);
+				ASSERT_EQ(lane << 32 | (at + 1), *(const __u64 *)(row + at));
+			}
+		}
+		/* They are as many mappings as were made, and go one by one. */
+		EXPECT_EQ(0, munmap(w, size));
+		EXPECT_EQ(1, w[size]);
+		EXPECT_EQ(0, munmap(w + size, size));
+		if (g.producers > 1)
+			EXPECT_EQ(1, w[2 * size]);
+		for (lane = 2; lane < 2 * g.producers; lane++)
+			EXPECT_EQ(0, munmap(w + lane * size, size));
+		EXPECT_EQ(-ESTALE, call(producer.fd, RINGQ_IOC_CLOSE, NULL));
+	}
+}
+
+/* What a new ring must be like, from the layout's words on what lies where; all but what tells. */
+static __u64 *new_ring(const struct ring *r)
+{
+	const struct ringq_geometry *g = &r->geometry;
+	const struct ringq_layout *l = &r->layout;
+	__u64 *words = calloc(1, l->total), first = g->first, i;
+	unsigned char *base = (unsigned char *)words;
+
+	if (!words)
+		return NULL;
+	for (i = 0; i < g->producers + g->consumers; i++) {
+		struct ringq_port_page *page = (void *)(base + l->ports + i * l->port_stride);
+
+		page->progress = (struct ringq_progress){ first, first, first };
+	}
+	((struct ringq_side *)(base + l->sides[RINGQ_PRODUCER]))->index = first;
+	((struct ringq_side *)(base + l->sides[RINGQ_CONSUMER]))->index = first;
+	for (i = 0; g->discipline == RINGQ_LANES && i < g->producers; i++) {
+		struct ringq_lane *lane = (struct ringq_lane *)(base + l->lanes) + i;
+
+		lane->progress = (struct ringq_progress){ first, first, first };
+	}
+	for (i = first; ringq_claims(g->discipline) && i < first + g->capacity; i++) {
+		__u64 slot = i % g->capacity;
+
+		if (g->shape == RINGQ_SHAPE_APART)
+			words[l->bulk / 8 + slot] = i << 2;
+		else
+			words[(l->data + (slot + 1) * l->slot_size) / 8 - 1] = i << 2;
+	}
+	return words;
+}
+
+/* Also after a ring that left its memory full of something. */
+TEST_F_TIMEOUT(rings, new_ones, 300)
+{
+	struct ringq_geometry kinds[KINDS + 1];
+	size_t i, n = every_kind(kinds);
 	struct port producer, consumer;
 	struct ring r;
 	int lap;
 
-	close(self->producer.fd);
-	close(self->ring.fd);
-	g.first = 12345;
-	for (lap = 0; lap < 2; lap++) {
+	/* Several pages of lanes, and of pages. */
+	kinds[n] = geometry_many(RINGQ_LANES, 8, 16);
+	kinds[n++].producers = 256;
+	for (i = 0; i < 2 * n; i++) {
+		struct ringq_geometry *g = &kinds[i / 2];
 		const struct ringq_layout *l = &r.layout;
-		__u64 at, other = 0;
-		__u32 role;
+		__u64 *expected, at, other = 0;
 
-		ASSERT_EQ(0, ring_create(&r, &g, ""));
+		lap = i % 2;
+		g->first = 123456;
+		ASSERT_EQ(0, ring_create(&r, g, ""));
 		ASSERT_EQ(0, port_join(&producer, &r, RINGQ_PRODUCER));
 		ASSERT_EQ(0, port_join(&consumer, &r, RINGQ_CONSUMER));
-		for (role = 0; role < 2; role++) {
-			const struct ringq_side *side = (const void *)(producer.region +
-								       l->sides[role]);
-
-			EXPECT_EQ(12345, side->index);
-			EXPECT_EQ(12345, page_of(&producer, role)->progress.done);
-			EXPECT_EQ(12345, page_of(&producer, role)->progress.taken);
-			EXPECT_EQ(12345, page_of(&producer, role)->progress.hand);
-		}
-		for (at = sizeof(struct ringq_header); at < l->total; at += 8) {
-			__u64 word = *(const __u64 *)(producer.region + at);
-			__u64 in_page = (at - l->ports) % l->port_stride;
-
-			/* Its positions; and the attention page counts who attaches. */
-			if (at >= l->ports && at < l->ports + 2 * l->port_stride &&
-			    in_page < sizeof(struct ringq_port_page))
+		expected = new_ring(&r);
+		ASSERT_NE(NULL, expected);
+		for (at = 0; at < l->total; at += 8) {
+			if (at < sizeof(struct ringq_header))
 				continue;
+			/* It counts who attaches. */
 			if (at >= l->attention && at < l->sides[RINGQ_PRODUCER])
 				continue;
-			if (at == l->sides[RINGQ_PRODUCER] || at == l->sides[RINGQ_CONSUMER])
-				continue;
-			other += !!word;
+			other += expected[at / 8] != *(const __u64 *)(producer.region + at);
 		}
 		EXPECT_EQ(0, other)
-			TH_LOG("lap %d", lap);
+			TH_LOG("discipline %u, shape %u, lap %d", g->discipline, g->shape, lap);
+		free(expected);
 		memset(producer.bulk, 0xa5, l->total - l->bulk);
-		memset(producer.side, 0xa5, PAGE);
-		memset(producer.page, 0xa5, PAGE);
-		memset(consumer.side, 0xa5, PAGE);
-		memset(consumer.page, 0xa5, PAGE);
+		memset(producer.side, 0xa5, side_size(&producer));
+		memset(producer.page, 0xa5, l->port_stride);
+		memset(consumer.side, 0xa5, side_size(&consumer));
+		memset(consumer.page, 0xa5, l->port_stride);
 		port_leave(&producer);
 		port_leave(&consumer);
 		close(r.fd);
