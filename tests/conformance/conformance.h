@@ -25,7 +25,8 @@
 #define CONF_PRODUCERS	(1u << 4)	/* there can be several */
 #define CONF_CONSUMERS	(1u << 5)	/* likewise */
 #define CONF_KEEPS	(1u << 6)	/* what is sent waits for a consumer who is yet to come */
-#define CONF_SPSC	(1u << 7)	/* for what is the same in all disciplines */
+#define CONF_CLAIMS	(1u << 7)	/* ports of a side claim from one index */
+#define CONF_SPSC	(1u << 8)	/* for what is the same in all disciplines */
 
 struct conf_discipline {
 	const char *name;	/* as in the names of cases */
@@ -59,6 +60,7 @@ extern const struct conf_case conf_sizes[];
 extern const struct conf_case conf_laps[];
 extern const struct conf_case conf_ordering[];
 extern const struct conf_case conf_edges[];
+extern const struct conf_case conf_walk[];
 extern const struct conf_case conf_blocked[];
 extern const struct conf_case conf_waiting[];
 extern const struct conf_case conf_ends[];
