@@ -35,8 +35,8 @@ struct conf_discipline {
 	uint32_t has;		/* CONF_ promises */
 };
 
-#define CONF_DISCIPLINES 1
-extern const struct conf_discipline conf_disciplines[CONF_DISCIPLINES];
+/* The first is SPSC; one without a name ends the table. */
+extern const struct conf_discipline conf_disciplines[];
 
 struct conf {
 	uint32_t memory;	/* enum ringq_memory */
