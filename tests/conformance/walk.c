@@ -34,8 +34,7 @@ struct entry {
 	uint64_t seq;
 	enum state state;
 	uint32_t owner;		/* RESERVED, HELD: the attachment */
-	uint32_t shown;		/* the attachment that has peeked at it last, or 0 */
-	bool again;		/* it came as one that was seen before */
+	uint64_t shown;		/* to which attachments, while they peeked: 1 << id */
 };
 
 /* From the oldest that takes room to the newest. */
@@ -99,7 +98,7 @@ static void append(struct walk *w, struct queue *q, uint64_t n, enum state state
 {
 	for (; n; n--) {
 		MUST(w, q->n < ENTRIES, q->n);
-		q->entries[q->n++] = (struct entry){ w->seq++, state, owner, 0, false };
+		q->entries[q->n++] = (struct entry){ w->seq++, state, owner, 0 };
 	}
 }
 
@@ -259,14 +258,17 @@ static bool is_next(const struct queue *q, const struct entry *e, uint32_t id)
 
 static void take_one(struct walk *w, struct seat *s, const void *msg)
 {
+	uint64_t me = UINT64_C(1) << s->id % 64;
+	uint32_t flags = ringq_flags(&s->port);
 	struct queue *q;
 	struct entry *e = find(w, conf_seq_of(msg), &q);
 
 	MUST(w, e, conf_seq_of(msg));
 	conf_verify(msg, w->ops.size, e->seq);
 	MUST(w, is_next(q, e, s->id), e->seq);
-	e->again |= e->state == LEFT || (e->shown && e->shown != s->id);
-	MUST(w, ringq_flags(&s->port) == (e->again ? RINGQ_REDELIVERED : 0), e->seq);
+	/* Flagged if others have seen it; or not, if this one has as well. */
+	MUST(w, !(e->shown & ~me) || e->shown & me || flags == RINGQ_REDELIVERED, flags);
+	MUST(w, e->shown & ~me || !flags, flags);
 	e->state = TAKEN;
 }
 
@@ -283,7 +285,7 @@ static void settle_taken(struct walk *w, struct seat *s, bool hold)
 				continue;
 			e->state = hold ? HELD : DONE;
 			e->owner = s->id;
-			e->shown = s->id;
+			e->shown |= UINT64_C(1) << s->id % 64;
 		}
 	}
 	trim(w);
