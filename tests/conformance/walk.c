@@ -266,9 +266,9 @@ static void take_one(struct walk *w, struct seat *s, const void *msg)
 	MUST(w, e, conf_seq_of(msg));
 	conf_verify(msg, w->ops.size, e->seq);
 	MUST(w, is_next(q, e, s->id), e->seq);
-	/* Flagged if others have seen it; or not, if this one has as well. */
-	MUST(w, !(e->shown & ~me) || e->shown & me || flags == RINGQ_REDELIVERED, flags);
-	MUST(w, e->shown & ~me || !flags, flags);
+	/* If others have seen it it is flagged; if this one has, it may be. */
+	MUST(w, !e->shown || e->shown & me || flags == RINGQ_REDELIVERED, flags);
+	MUST(w, e->shown || !flags, flags);
 	e->state = TAKEN;
 }
 
