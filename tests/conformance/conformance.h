@@ -60,6 +60,7 @@ extern const struct conf_case conf_sizes[];
 extern const struct conf_case conf_laps[];
 extern const struct conf_case conf_ordering[];
 extern const struct conf_case conf_edges[];
+extern const struct conf_case conf_several[];
 extern const struct conf_case conf_walk[];
 extern const struct conf_case conf_blocked[];
 extern const struct conf_case conf_waiting[];
@@ -100,6 +101,10 @@ void conf_sleep(int64_t ns);
 /* Zeroed memory that the processes of a case share. */
 void *conf_shared(size_t size);
 void conf_unshare(void *memory, size_t size);
+
+/* So many where there can be several, else 1. */
+uint32_t conf_producers(uint32_t n);
+uint32_t conf_consumers(uint32_t n);
 
 /* A ring; opts need neither size nor memory nor discipline. */
 struct ringq *conf_create(struct ringq_opts opts);
@@ -217,6 +222,7 @@ struct conf_ledger *conf_ledger(uint32_t producers, uint32_t consumers, uint64_t
 void conf_ledger_free(struct conf_ledger *ledger);
 /* The sequence number of a producer's message n. */
 uint64_t conf_seq(uint32_t producer, uint64_t n);
+uint32_t conf_producer_of(uint64_t seq);
 /* By a producer: so many more were sent. */
 void conf_sent(struct conf_ledger *ledger, uint32_t producer, uint64_t n);
 

@@ -38,6 +38,7 @@ static const struct theme {
 	{ conf_laps, CONF_ELEMENTS | CONF_LOSSLESS },
 	{ conf_ordering, CONF_ELEMENTS | CONF_LOSSLESS },
 	{ conf_edges, CONF_ELEMENTS | CONF_LOSSLESS },
+	{ conf_several, CONF_ELEMENTS | CONF_LOSSLESS },
 	{ conf_walk, CONF_ELEMENTS | CONF_LOSSLESS },
 	{ conf_blocked, CONF_ELEMENTS | CONF_LOSSLESS },
 	{ conf_waiting, CONF_ELEMENTS | CONF_LOSSLESS },
