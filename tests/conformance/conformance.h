@@ -25,7 +25,8 @@
 #define CONF_PRODUCERS	(1u << 4)	/* there can be several */
 #define CONF_CONSUMERS	(1u << 5)	/* likewise */
 #define CONF_KEEPS	(1u << 6)	/* what is sent waits for a consumer who is yet to come */
-#define CONF_SPSC	(1u << 7)	/* for what is the same in all disciplines */
+#define CONF_CLAIMS	(1u << 7)	/* ports of a side claim from one index */
+#define CONF_SPSC	(1u << 8)	/* for what is the same in all disciplines */
 
 struct conf_discipline {
 	const char *name;	/* as in the names of cases */
@@ -34,8 +35,8 @@ struct conf_discipline {
 	uint32_t has;		/* CONF_ promises */
 };
 
-#define CONF_DISCIPLINES 1
-extern const struct conf_discipline conf_disciplines[CONF_DISCIPLINES];
+/* The first is SPSC; one without a name ends the table. */
+extern const struct conf_discipline conf_disciplines[];
 
 struct conf {
 	uint32_t memory;	/* enum ringq_memory */
@@ -59,6 +60,8 @@ extern const struct conf_case conf_sizes[];
 extern const struct conf_case conf_laps[];
 extern const struct conf_case conf_ordering[];
 extern const struct conf_case conf_edges[];
+extern const struct conf_case conf_several[];
+extern const struct conf_case conf_walk[];
 extern const struct conf_case conf_blocked[];
 extern const struct conf_case conf_waiting[];
 extern const struct conf_case conf_ends[];
@@ -98,6 +101,10 @@ void conf_sleep(int64_t ns);
 /* Zeroed memory that the processes of a case share. */
 void *conf_shared(size_t size);
 void conf_unshare(void *memory, size_t size);
+
+/* So many where there can be several, else 1. */
+uint32_t conf_producers(uint32_t n);
+uint32_t conf_consumers(uint32_t n);
 
 /* A ring; opts need neither size nor memory nor discipline. */
 struct ringq *conf_create(struct ringq_opts opts);
@@ -215,6 +222,7 @@ struct conf_ledger *conf_ledger(uint32_t producers, uint32_t consumers, uint64_t
 void conf_ledger_free(struct conf_ledger *ledger);
 /* The sequence number of a producer's message n. */
 uint64_t conf_seq(uint32_t producer, uint64_t n);
+uint32_t conf_producer_of(uint64_t seq);
 /* By a producer: so many more were sent. */
 void conf_sent(struct conf_ledger *ledger, uint32_t producer, uint64_t n);
 

@@ -4,6 +4,7 @@
 
 #define FIFO (CONF_ELEMENTS | CONF_LOSSLESS | CONF_KEEPS | CONF_ONCE)
 
-const struct conf_discipline conf_disciplines[CONF_DISCIPLINES] = {
+const struct conf_discipline conf_disciplines[] = {
 	{ "spsc", RINGQ_SPSC, 0, FIFO | CONF_SPSC | CONF_ORDER },
+	{ 0 }
 };

@@ -13,8 +13,8 @@ static void laps(uint64_t size)
 	struct conf_many m = { .size = size, .n = conf_times(50000), .way = &way };
 	struct ringq *ring = conf_ring(size, 1, 0);
 
-	m.producers = conf.discipline->has & CONF_PRODUCERS ? 3 : 1;
-	m.consumers = conf.discipline->has & CONF_CONSUMERS ? 2 : 1;
+	m.producers = conf_producers(3);
+	m.consumers = conf_consumers(2);
 	conf_run_many(ring, &m);
 	ringq_leave(ring);
 }
@@ -26,8 +26,8 @@ static void laps_huge(uint64_t size)
 		.elem_size = size, .capacity = 1000, .flags = RINGQ_HUGE,
 	});
 
-	m.producers = conf.discipline->has & CONF_PRODUCERS ? 2 : 1;
-	m.consumers = conf.discipline->has & CONF_CONSUMERS ? 2 : 1;
+	m.producers = conf_producers(2);
+	m.consumers = conf_consumers(2);
 	conf_run_many(ring, &m);
 	ringq_leave(ring);
 }
@@ -63,8 +63,8 @@ static void positions(uint64_t size)
 	struct ringq *ring;
 	unsigned int i;
 
-	m.producers = conf.discipline->has & CONF_PRODUCERS ? 2 : 1;
-	m.consumers = conf.discipline->has & CONF_CONSUMERS ? 2 : 1;
+	m.producers = conf_producers(2);
+	m.consumers = conf_consumers(2);
 	for (i = 0; i < 2 * COUNT(firsts); i++) {
 		struct ringq_opts opts = {
 			.elem_size = size, .capacity = i % 2 ? 20 : 1, .first = firsts[i / 2],

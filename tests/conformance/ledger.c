@@ -22,6 +22,11 @@ uint64_t conf_seq(uint32_t producer, uint64_t n)
 	return (uint64_t)producer << NUMBER_BITS | n;
 }
 
+uint32_t conf_producer_of(uint64_t seq)
+{
+	return seq >> NUMBER_BITS;
+}
+
 struct conf_ledger *conf_ledger(uint32_t producers, uint32_t consumers, uint64_t most)
 {
 	struct conf_ledger *l = conf_shared(sizeof(*l));
@@ -59,7 +64,7 @@ void conf_received(void *arg, const void *msg, size_t size, uint32_t flags)
 	const struct conf_reader *reader = arg;
 	const struct conf_ledger *l = reader->ledger;
 	uint64_t seq = conf_seq_of(msg), n = seq & ((UINT64_C(1) << NUMBER_BITS) - 1), *next;
-	uint32_t producer = seq >> NUMBER_BITS;
+	uint32_t producer = conf_producer_of(seq);
 	bool alone = l->consumers == 1 || !(conf.discipline->has & CONF_ONCE);
 
 	CHECK(seq >> NUMBER_BITS < l->producers && n < l->most,

@@ -26,6 +26,8 @@
 /* Generous: it ends hangs and measures nothing. */
 #define WATCHDOG_SECONDS 120
 
+#define MOST_DISCIPLINES 16
+
 /* What the cases of a theme ask of a discipline, beside what each asks itself. */
 static const struct theme {
 	const struct conf_case *cases;
@@ -36,6 +38,8 @@ static const struct theme {
 	{ conf_laps, CONF_ELEMENTS | CONF_LOSSLESS },
 	{ conf_ordering, CONF_ELEMENTS | CONF_LOSSLESS },
 	{ conf_edges, CONF_ELEMENTS | CONF_LOSSLESS },
+	{ conf_several, CONF_ELEMENTS | CONF_LOSSLESS },
+	{ conf_walk, CONF_ELEMENTS | CONF_LOSSLESS },
 	{ conf_blocked, CONF_ELEMENTS | CONF_LOSSLESS },
 	{ conf_waiting, CONF_ELEMENTS | CONF_LOSSLESS },
 	{ conf_ends, CONF_ELEMENTS | CONF_LOSSLESS },
@@ -145,37 +149,40 @@ static void run_theme(const struct theme *theme, char **patterns, const sigset_t
 	}
 }
 
-/* All that is wanted; returns the exit status. */
-static int run(char **patterns, const sigset_t *chld)
+static void run_discipline(char **patterns, const sigset_t *chld, struct tally *tally)
 {
-	struct tally tallies[CONF_DISCIPLINES] = { 0 };
-	unsigned int passed = 0, failed = 0, i, d;
+	unsigned int i;
 
-	for (d = 0; d < CONF_DISCIPLINES; d++) {
-		conf.discipline = &conf_disciplines[d];
-		for (i = 0; i < COUNT(themes); i++)
-			run_theme(&themes[i], patterns, chld, &tallies[d]);
-		passed += tallies[d].passed;
-		failed += tallies[d].failed;
-	}
-	for (d = 0; d < CONF_DISCIPLINES; d++)
-		printf("# %-8s%-14s%5u cases %12llu messages\n", ringq_memory_name(conf.memory),
-		       conf_disciplines[d].name, tallies[d].passed + tallies[d].failed,
-		       (unsigned long long)tallies[d].messages);
-	printf("%u passed, %u failed\n", passed, failed);
-	return failed || !passed;
+	for (i = 0; i < COUNT(themes); i++)
+		run_theme(&themes[i], patterns, chld, tally);
 }
 
-static int list(char **patterns)
+static void list(char **patterns)
 {
-	unsigned int i, d;
+	for (conf.discipline = conf_disciplines; conf.discipline->name; conf.discipline++)
+		run_discipline(patterns, NULL, NULL);
+}
 
-	for (d = 0; d < CONF_DISCIPLINES; d++) {
-		conf.discipline = &conf_disciplines[d];
-		for (i = 0; i < COUNT(themes); i++)
-			run_theme(&themes[i], patterns, NULL, NULL);
+/* Returns the exit status. */
+static int run(char **patterns, const sigset_t *chld)
+{
+	struct tally tallies[MOST_DISCIPLINES] = { 0 }, *tally;
+	unsigned int passed = 0, failed = 0, i;
+
+	for (i = 0; conf_disciplines[i].name; i++) {
+		conf.discipline = &conf_disciplines[i];
+		run_discipline(patterns, chld, &tallies[i]);
 	}
-	return 0;
+	for (i = 0; conf_disciplines[i].name; i++) {
+		tally = &tallies[i];
+		printf("# %-8s%-14s%5u cases %12llu messages\n", ringq_memory_name(conf.memory),
+		       conf_disciplines[i].name, tally->passed + tally->failed,
+		       (unsigned long long)tally->messages);
+		passed += tally->passed;
+		failed += tally->failed;
+	}
+	printf("%u passed, %u failed\n", passed, failed);
+	return failed || !passed;
 }
 
 static int usage(const char *what)
@@ -214,8 +221,10 @@ int main(int argc, char **argv)
 			return usage("no such option");
 		}
 	}
-	if (only_list)
-		return list(argv + a);
+	if (only_list) {
+		list(argv + a);
+		return 0;
+	}
 	if (!conf.memory)
 		return usage("which memory?");
 	conf.processes = conf.memory != RINGQ_PRIVATE;

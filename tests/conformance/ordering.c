@@ -55,8 +55,8 @@ static void fenced(uint64_t size)
 	struct ringq *ring = conf_ring(size, 1, RINGQ_FENCE);
 	struct ringq_info info = { .size = sizeof(info) };
 
-	m.producers = conf.discipline->has & CONF_PRODUCERS ? 2 : 1;
-	m.consumers = conf.discipline->has & CONF_CONSUMERS ? 2 : 1;
+	m.producers = conf_producers(2);
+	m.consumers = conf_consumers(2);
 	EXPECT(ringq_get_info(ring, &info), 0);
 	CHECK(info.flags & RINGQ_FENCE, "RINGQ_FENCE was not granted");
 	conf_run_many(ring, &m);

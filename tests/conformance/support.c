@@ -58,6 +58,16 @@ void conf_unshare(void *memory, size_t size)
 	munmap(memory, size);
 }
 
+uint32_t conf_producers(uint32_t n)
+{
+	return conf.discipline->has & CONF_PRODUCERS ? n : 1;
+}
+
+uint32_t conf_consumers(uint32_t n)
+{
+	return conf.discipline->has & CONF_CONSUMERS ? n : 1;
+}
+
 /* As many as a case has at once, at most: in LANES each takes a lane of memory. */
 #define PORTS 4
 
@@ -65,10 +75,10 @@ struct ringq *conf_create(struct ringq_opts opts)
 {
 	struct ringq *ring = NULL;
 
-	if (!opts.producers && conf.discipline->has & CONF_PRODUCERS)
-		opts.producers = PORTS;
-	if (!opts.consumers && conf.discipline->has & CONF_CONSUMERS)
-		opts.consumers = PORTS;
+	if (!opts.producers)
+		opts.producers = conf_producers(PORTS);
+	if (!opts.consumers)
+		opts.consumers = conf_consumers(PORTS);
 	opts.size = sizeof(opts);
 	opts.memory = conf.memory;
 	opts.discipline = conf.discipline->id;
