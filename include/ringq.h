@@ -583,8 +583,8 @@ struct ringq_iter {
 int64_t ringq_iter_begin(struct ringq_port *port, uint64_t max, int64_t timeout,
 			 struct ringq_iter *iter);
 
-/* The next message, in the ring; NULL: that was all. */
-const void *ringq_iter_next(struct ringq_iter *iter);
+/* The next message, in the ring, and (unless NULL is given) its size. NULL: that was all. */
+const void *ringq_iter_next(struct ringq_iter *iter, size_t *size);
 
 /**
  * ringq_iter_finish - release the messages that ringq_iter_next() has returned

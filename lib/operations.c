@@ -105,7 +105,7 @@ RINGQ_PUBLIC int64_t ringq_iter_begin(struct ringq_port *p, uint64_t max, int64_
 	return n;
 }
 
-RINGQ_PUBLIC const void *ringq_iter_next(struct ringq_iter *it)
+RINGQ_PUBLIC const void *ringq_iter_next(struct ringq_iter *it, size_t *size)
 {
 	const struct ringq_port *p = it->port;
 	const unsigned char *msg;
@@ -118,6 +118,8 @@ RINGQ_PUBLIC const void *ringq_iter_next(struct ringq_iter *it)
 	it->next += p->elem_size;
 	it->run--;
 	it->seen++;
+	if (size)
+		*size = p->elem_size;
 	return msg;
 }
 

@@ -435,12 +435,13 @@ static void iterate(void **state)
 	struct pair p;
 	unsigned int k;
 	uint64_t n, i;
+	size_t size;
 
 	(void)state;
 	for (k = 0; k < COUNT(kinds); k++) {
 		start(&p, &kinds[k], 0);
 		assert_int_equal(ringq_iter_begin(&p.in, 5, 0, &it), -EAGAIN);
-		assert_null(ringq_iter_next(&it));
+		assert_null(ringq_iter_next(&it, NULL));
 		assert_int_equal(ringq_iter_finish(&it), 0);
 		assert_int_equal(ringq_iter_begin(&p.out, 5, 0, &it), -EOPNOTSUPP);
 		assert_int_equal(ringq_iter_finish(&it), 0);
@@ -448,26 +449,28 @@ static void iterate(void **state)
 			send_some(&p, p.capacity);
 			assert_int_equal(ringq_iter_begin(&p.in, p.capacity, 0, &it), p.capacity);
 			assert_int_equal(ringq_skip(&p.in, 1, 0), -EBUSY);
-			for (i = 0; i < n; i++)
-				check(&p, ringq_iter_next(&it), 1);
+			for (i = 0; i < n; i++) {
+				check(&p, ringq_iter_next(&it, &size), 1);
+				assert_int_equal(size, kinds[k].elem_size);
+			}
 			if (n == p.capacity)
-				assert_null(ringq_iter_next(&it));
+				assert_null(ringq_iter_next(&it, NULL));
 			assert_int_equal(ringq_iter_finish(&it), 0);
 			assert_int_equal(ringq_len(&p.out), p.capacity - n);
-			assert_null(ringq_iter_next(&it));
+			assert_null(ringq_iter_next(&it, NULL));
 			assert_int_equal(ringq_iter_finish(&it), 0);
 			nothing_is_left(&p);
 		}
 		send_some(&p, 10);
 		assert_int_equal(ringq_iter_begin(&p.in, 3, 0, &it), 3);
 		for (i = 0; i < 3; i++)
-			check(&p, ringq_iter_next(&it), 1);
-		assert_null(ringq_iter_next(&it));
+			check(&p, ringq_iter_next(&it, NULL), 1);
+		assert_null(ringq_iter_next(&it, NULL));
 		ringq_iter_finish(&it);
 		nothing_is_left(&p);
 		ringq_close(&p.out);
 		assert_int_equal(ringq_iter_begin(&p.in, 3, RINGQ_FOREVER, &it), 0);
-		assert_null(ringq_iter_next(&it));
+		assert_null(ringq_iter_next(&it, NULL));
 		end(&p);
 	}
 }
@@ -626,7 +629,7 @@ static void stale(void **state)
 		assert_int_equal(ringq_discard(port), -ESTALE);
 		assert_int_equal(ringq_consume(port, 1, never, NULL, RINGQ_FOREVER), -ESTALE);
 		assert_int_equal(ringq_iter_begin(port, 1, RINGQ_FOREVER, &it), -ESTALE);
-		assert_null(ringq_iter_next(&it));
+		assert_null(ringq_iter_next(&it, NULL));
 		assert_int_equal(ringq_len(port), -ESTALE);
 		assert_int_equal(ringq_capacity(port), -ESTALE);
 		assert_int_equal(ringq_room(port), -ESTALE);
