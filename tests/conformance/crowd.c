@@ -47,7 +47,7 @@ static void sleep_once(struct ringq *ring, void *arg)
 		conf_fill(&msg, sizeof(msg), conf_seq(s->index, n));
 		c->shared->result[s->index] = ringq_send(&port, &msg, RINGQ_FOREVER);
 	}
-	__atomic_store_n(&c->shared->awake[s->index], true, __ATOMIC_RELEASE);
+	__atomic_store_n(&c->shared->awake[s->index], !conf_dying(), __ATOMIC_RELEASE);
 	/* It must not be the last of its side to leave, while others sleep. */
 	while (!__atomic_load_n(&c->shared->over, __ATOMIC_ACQUIRE) && !conf_dying())
 		conf_sleep(MS / 10);
