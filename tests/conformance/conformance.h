@@ -65,6 +65,10 @@ extern const struct conf_case conf_walk[];
 extern const struct conf_case conf_blocked[];
 extern const struct conf_case conf_waiting[];
 extern const struct conf_case conf_ends[];
+extern const struct conf_case conf_coming[];
+extern const struct conf_case conf_closing[];
+extern const struct conf_case conf_crowd[];
+extern const struct conf_case conf_strategies[];
 extern const struct conf_case conf_death[];
 extern const struct conf_case conf_sharing[];
 extern const struct conf_case conf_names[];
@@ -223,6 +227,8 @@ void conf_ledger_free(struct conf_ledger *ledger);
 /* The sequence number of a producer's message n. */
 uint64_t conf_seq(uint32_t producer, uint64_t n);
 uint32_t conf_producer_of(uint64_t seq);
+/* Now: so many of a producer's messages have been received, as the discipline promises. */
+void conf_ledger_expect(const struct conf_ledger *ledger, uint32_t producer, uint64_t n);
 /* By a producer: so many more were sent. */
 void conf_sent(struct conf_ledger *ledger, uint32_t producer, uint64_t n);
 
