@@ -90,6 +90,19 @@ enum ringq_memory {
 #define RINGQ_SMALL		(1u << 18)	/* pages of the usual size */
 #define RINGQ_ANY_OWNER		(1u << 19)	/* join also what neither I nor root created */
 #define RINGQ_RECORDS		(1u << 20)	/* messages of any size up to elem_size */
+#define RINGQ_FILE		(1u << 21)	/* the ring lies in the file of ringq_opts.fd */
+
+/*
+ * Values for ringq_opts.capacity. In a ring of few slots a message waits behind few others, and
+ * all of them stay in a near cache; many slots take up the bursts of a sender whom the receiver
+ * keeps up with only on the average.
+ */
+enum ringq_preset {
+	RINGQ_CAPACITY_ULTRA_LOW_LATENCY = 1 << 10,
+	RINGQ_CAPACITY_LOW_LATENCY = 1 << 12,
+	RINGQ_CAPACITY_DEFAULT = 1 << 16,
+	RINGQ_CAPACITY_HIGH_THROUGHPUT = 1 << 18,
+};
 
 /**
  * struct ringq_opts - what ring is wanted
@@ -118,6 +131,23 @@ enum ringq_memory {
  * @producers, @consumers: how many ports of a side there may be at a time, 1 to 256. By
  *	default 1 where the discipline has one, else 16. Each takes a page of memory, and in
  *	LANES each producer a lane.
+ * @alloc: RINGQ_PRIVATE: called once, with @arg, for all the memory that the ring takes, handle
+ *	and all. It returns memory aligned to @align, a power of two (-EINVAL: it is not), or
+ *	NULL (-ENOMEM).
+ * @free: goes with it: called with what @alloc was called with and returned, by ringq_leave(),
+ *	and when the ring cannot be made after all. Not in a forked child.
+ * @arg: for both.
+ * @fd: with RINGQ_FILE: a file on tmpfs, on hugetlbfs (of 2 MiB pages, for records) or on a disk.
+ *	It stays the caller's. ringq_create() makes the ring in an empty one (-EEXIST: it is not
+ *	empty), ringq_join() takes the ring that is there (-ENOENT: it is empty), ringq_open()
+ *	does either. A file of just the ring's size that begins with zeros, as it is left by a
+ *	maker who dies, counts as empty. The ring is there as long as the file is, members or
+ *	not; one that has ended is opened again by ringq_reset(). Others join it by the file, not
+ *	by ringq_join_fd(). Who can write to the file can kill all members: if it is cut off
+ *	they get SIGBUS. So nobody else should be able to; one that belongs neither to root nor
+ *	to oneself is refused (-EACCES) unless RINGQ_ANY_OWNER is given. Single bytes of it are
+ *	locked (F_OFD_SETLK), so no other program should lock any.
+ * @reserved: 0.
  */
 struct ringq_opts {
 	size_t size;
@@ -133,6 +163,11 @@ struct ringq_opts {
 	size_t buffer_size;
 	uint32_t producers;
 	uint32_t consumers;
+	void *(*alloc)(void *arg, size_t size, size_t align);
+	void (*free)(void *arg, void *memory, size_t size);
+	void *arg;
+	int32_t fd;
+	uint32_t reserved;
 };
 
 /**
@@ -143,8 +178,9 @@ struct ringq_opts {
  *	RINGQ_RECORDS if it is such a ring.
  * @created: 1 if this call made the ring, 0 if it joined.
  * @page_shift: log2 of the smallest page that held data when the ring was made: 12, 21 or
- *	30; 0 in memory that was handed in.
- * @total: bytes of the whole ring. @header: bytes of it that hold no messages.
+ *	30; 0 in memory that was handed in or allocated by the caller.
+ * @total: bytes of the whole ring. @header: of what comes before stamps and messages. @data: of
+ *	the slots for messages, with the stamps that lie in them.
  * @uid: of the creator. @mode: its permission bits.
  * @id: random identity. @name: empty if it has none.
  */
@@ -166,6 +202,7 @@ struct ringq_info {
 	char name[RINGQ_NAME_SIZE];
 	uint32_t producers;
 	uint32_t consumers;
+	uint64_t data;
 };
 
 /**
@@ -175,16 +212,17 @@ struct ringq_info {
  *
  * Returns 0, or: -EINVAL a bad option; -EOPNOTSUPP no such discipline; -E2BIG options from
  * the future; -EFBIG a message of more than 2^30 bytes, a ring of more than 2^40; -ENOBUFS
- * the buffer is too small; -EEXIST the name is taken; -ENOMEM, -EMFILE, -ENFILE; -EDQUOT the module's
- * limit; -ENODEV RINGQ_DEVICE and no module; -EACCES no permission to open it; -EPROTO the
- * module speaks another version; -ETIMEDOUT the name was busy for seconds, or the members
- * of the ring do not answer (they are stopped); -EOPNOTSUPP (memfd) /proc is not mounted.
+ * the buffer is too small; -EEXIST the name is taken; -ENOMEM, -EMFILE, -ENFILE; -EDQUOT the
+ * module's limit; -ENODEV RINGQ_DEVICE and no module; -EACCES no permission to open it; -EPROTO
+ * the module speaks another version; -ETIMEDOUT the name was busy for seconds, or the members
+ * of the ring do not answer (they are stopped); -EOPNOTSUPP (memfd) /proc is not mounted. With
+ * RINGQ_FILE: -EEXIST, -EACCES as told there; -EBADF; -ENOSPC, -EDQUOT no room for all of it.
  */
 int ringq_create(const struct ringq_opts *opts, struct ringq **ring);
 
 /**
- * ringq_join - find a ring by its name
- * @opts: name must be given.
+ * ringq_join - find a ring by its name, or in a file
+ * @opts: name, or RINGQ_FILE and fd, must be given.
  * @ring: (out) as for ringq_create().
  *
  * Returns 0, or: -ENOENT no ring of that name; -EACCES its mode lets us neither send nor
@@ -196,7 +234,7 @@ int ringq_create(const struct ringq_opts *opts, struct ringq **ring);
 int ringq_join(const struct ringq_opts *opts, struct ringq **ring);
 
 /**
- * ringq_open - join the ring of that name, or make it if there is none
+ * ringq_open - join the ring of that name or file, or make it if there is none
  *
  * Of several processes that call this at once one makes it. Errors as for ringq_create()
  * and ringq_join(), but -EEXIST and -ENOENT.

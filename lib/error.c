@@ -33,6 +33,7 @@ static const struct {
 	{ EINVAL, "an argument is out of range" },
 	{ E2BIG, "an option is from a newer version of the library" },
 	{ ENOMEM, "not enough memory, or no huge pages" },
+	{ ENOSPC, "no room for the ring on the file's file system" },
 	{ EMFILE, "this process has too many open files" },
 	{ ENFILE, "the system has too many open files" },
 	{ EBADF, "not an open file" },

@@ -13,6 +13,7 @@
  *   device.c    memory of /dev/ringq         \
  *   memfd.c     memory of a memfd             > one struct ringq_backend each
  *   private.c   memory of this process       /
+ *   file.c      the caller's file, which is used as a memfd is
  *   places.c    who sits where, who left, who died: what memfd and private share
  *   agent.c     the thread that watches for deaths and serves names
  *   names.c     names in abstract unix sockets
@@ -39,8 +40,7 @@ struct ringq_plan {
 	const char *name;	/* "" for none */
 	uint32_t flags;		/* RINGQ_HUGE ... RINGQ_ANY_OWNER */
 	uint32_t mode;
-	void *buffer;
-	size_t buffer_size;
+	void *buffer;		/* private: where the ring is to lie */
 };
 
 /*
@@ -128,7 +128,10 @@ struct ringq {
 	int fd;			/* what is passed on; -1: private */
 	unsigned char *base;	/* memfd, private: the region; device: NULL, ports map it */
 	size_t mapped;		/* bytes to unmap */
-	void *buffer;		/* private: handed in by the caller */
+	void *buffer;		/* private: handed in, or allocated by the caller's function... */
+	void (*free)(void *arg, void *memory, size_t size);	/* ...then this takes it back */
+	void *free_arg;
+	size_t free_size;
 
 	pthread_mutex_t mutex;	/* memfd, private: places taken by this process */
 	int lock_fd;		/* memfd: our own open file; its locks say that we live */
@@ -267,6 +270,11 @@ int ringq_device_join(struct ringq *ring, const char *name, int handle);
 /* A new file, mapped at ring->base; ring->fd. Sets page_shift. */
 int ringq_memfd_pages(struct ringq *ring, bool huge_only);
 int ringq_memfd_join(struct ringq *ring, int fd);	/* takes the fd over, also if it fails */
+/* Another open file of the same one, for reading and writing. */
+int ringq_memfd_reopen(int fd);
+/* Maps a file of so many bytes at ring->base; on failure nothing of it is left. */
+int ringq_memfd_map(struct ringq *ring, int fd, uint64_t size, uint32_t shift);
+void ringq_memfd_collapse(struct ringq *ring);	/* into huge pages, if it can be */
 int ringq_memfd_watch(struct ringq *ring);	/* have the agent watch, once */
 int ringq_memfd_lock(struct ringq *ring, bool wait);	/* against other attachers and repairers */
 void ringq_memfd_unlock(struct ringq *ring);
@@ -275,6 +283,15 @@ int ringq_memfd_hold(struct ringq *ring, uint32_t index);
 void ringq_memfd_drop(struct ringq *ring, uint32_t index);
 /* Somebody else's open file holds port i: he lives. */
 bool ringq_memfd_held(const struct ringq *ring, uint32_t index);
+
+/* file.c */
+/* The handle has the file, and the lock under which rings are made there. */
+int ringq_file_enter(struct ringq *ring, int fd, bool any_owner);
+bool ringq_file_is_huge(const struct ringq *ring);
+/* Is there nothing in it, or a ring of this plan (NULL: of any) that was never finished? */
+bool ringq_file_is_blank(const struct ringq *ring, const struct ringq_plan *plan);
+int ringq_file_create(struct ringq *ring, const struct ringq_plan *plan);
+int ringq_file_join(struct ringq *ring);
 
 /* places.c */
 int ringq_places_attach(struct ringq_port *port, const struct ringq_attach_opts *opts);

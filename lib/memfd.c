@@ -74,7 +74,7 @@ bool ringq_memfd_held(const struct ringq *ring, uint32_t index)
 	return ringq_lock_byte(ring->lock_fd, F_OFD_GETLK, F_WRLCK, 1 + index) != F_UNLCK;
 }
 
-static int ringq_reopen(int fd)
+int ringq_memfd_reopen(int fd)
 {
 	char path[40];
 	int again;
@@ -86,8 +86,7 @@ static int ringq_reopen(int fd)
 	return again;
 }
 
-/* Maps a file of so many bytes; on failure nothing of it is left. */
-static int ringq_memfd_map(struct ringq *ring, int fd, uint64_t size, uint32_t shift)
+int ringq_memfd_map(struct ringq *ring, int fd, uint64_t size, uint32_t shift)
 {
 	const int prot = PROT_READ | PROT_WRITE;
 	uint64_t span = size + ringq_region_span(ring) - ring->layout.total;
@@ -123,6 +122,11 @@ static void ringq_memfd_unmap(struct ringq *ring)
 		close(ring->lock_fd);
 	ring->base = NULL;
 	ring->lock_fd = -1;
+}
+
+void ringq_memfd_collapse(struct ringq *ring)
+{
+	madvise(ring->base, ring->mapped, MADV_COLLAPSE);
 }
 
 static int ringq_memfd_alloc(struct ringq *ring, unsigned int flags, uint64_t size,
@@ -171,7 +175,7 @@ int ringq_memfd_pages(struct ringq *ring, bool huge_only)
 		r = ringq_memfd_alloc(ring, 0, total, RINGQ_BULK_HUGE);
 		if (r < 0)
 			return r;
-		madvise(ring->base, ring->mapped, MADV_COLLAPSE);
+		ringq_memfd_collapse(ring);
 		if (ringq_region_is_huge(ring->base, ring->mapped))
 			return 0;
 		ring->page_shift = RINGQ_UNIT_PAGES;
@@ -196,7 +200,7 @@ static int ringq_memfd_create(struct ringq *ring, const struct ringq_plan *plan)
 
 	if (r < 0)
 		return r;
-	ring->lock_fd = ringq_reopen(ring->fd);
+	ring->lock_fd = ringq_memfd_reopen(ring->fd);
 	if (ring->lock_fd < 0)
 		return ring->lock_fd;
 	ringq_region_init(ring, plan, ring->base);
@@ -226,7 +230,7 @@ int ringq_memfd_join(struct ringq *ring, int fd)
 		return -EBADMSG;
 	if (!(seals & F_SEAL_SHRINK))
 		return -EPERM;
-	ring->lock_fd = ringq_reopen(fd);
+	ring->lock_fd = ringq_memfd_reopen(fd);
 	if (ring->lock_fd < 0)
 		return ring->lock_fd;
 	/* What was handed in may be for reading only; st_blksize is hugetlb's page size. */

@@ -83,7 +83,6 @@ void ringq_region_init(struct ringq *ring, const struct ringq_plan *plan, void *
 		memset(ring->id, 0, sizeof(ring->id));
 	strcpy(ring->name, plan->name);
 
-	h->magic = RINGQ_MAGIC;
 	h->version = RINGQ_LAYOUT_VERSION;
 	h->size = sizeof(*h);
 	h->geometry = ring->geometry;
@@ -98,6 +97,8 @@ void ringq_region_init(struct ringq *ring, const struct ringq_plan *plan, void *
 
 	ringq_region_begin(ring, base);
 	ringq_region_open(ring, base);
+	/* Last of all: what has no magic is not finished. */
+	ringq_store_release(&h->magic, RINGQ_MAGIC);
 }
 
 int ringq_region_adopt(struct ringq *ring, const struct ringq_header *h, uint64_t size)

@@ -15,7 +15,6 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
-#define RINGQ_CAPACITY		65536
 #define RINGQ_CAPACITY_BYTES	(64u << 20)
 #define RINGQ_CAPACITY_MIN	64
 #define RINGQ_CAPACITY_LATEST	8
@@ -24,7 +23,24 @@
 #define RINGQ_HUGE_FROM		(1u << 20)	/* smaller rings would waste most of a huge page */
 #define RINGQ_PAGE_FLAGS	(RINGQ_HUGE | RINGQ_HUGE_ONLY | RINGQ_SMALL)
 #define RINGQ_OPTS_FLAGS	(RINGQ_GEOMETRY_FLAGS | RINGQ_PAGE_FLAGS | RINGQ_ANY_OWNER | \
-				 RINGQ_RECORDS)
+				 RINGQ_RECORDS | RINGQ_FILE)
+
+/* Whose memory is it to be? What of it makes no sense together is refused. */
+static int ringq_check_source(const struct ringq_opts *o)
+{
+	bool private = o->memory == RINGQ_PRIVATE;
+
+	if (!o->buffer != !o->buffer_size || (o->buffer && !private))
+		return -EINVAL;
+	if (!o->alloc != !o->free || (o->arg && !o->alloc) || (o->alloc && !private) ||
+	    (o->alloc && o->buffer))
+		return -EINVAL;
+	if (!(o->flags & RINGQ_FILE))
+		return o->fd ? -EINVAL : 0;
+	if (o->name || (o->memory != RINGQ_AUTO && o->memory != RINGQ_MEMFD))
+		return -EINVAL;
+	return 0;
+}
 
 /* Takes what the caller's version of a struct has; what we do not know must be zero. */
 static int ringq_copy_opts(struct ringq_opts *to, const struct ringq_opts *from)
@@ -52,9 +68,7 @@ static int ringq_copy_opts(struct ringq_opts *to, const struct ringq_opts *from)
 		return -EOPNOTSUPP;
 	if (to->name && (!ringq_name_valid(to->name) || to->memory == RINGQ_PRIVATE))
 		return -EINVAL;
-	if (!to->buffer != !to->buffer_size || (to->buffer && to->memory != RINGQ_PRIVATE))
-		return -EINVAL;
-	return 0;
+	return to->reserved ? -EINVAL : ringq_check_source(to);
 }
 
 const struct ringq_ops *ringq_ops_of(uint32_t discipline, uint32_t shape, uint32_t role)
@@ -92,7 +106,7 @@ static uint64_t ringq_default_capacity(const struct ringq_opts *o)
 		return RINGQ_CAPACITY_LATEST;
 	if (capacity < RINGQ_CAPACITY_MIN)
 		return RINGQ_CAPACITY_MIN;
-	return capacity < RINGQ_CAPACITY ? capacity : RINGQ_CAPACITY;
+	return capacity < RINGQ_CAPACITY_DEFAULT ? capacity : RINGQ_CAPACITY_DEFAULT;
 }
 
 /* Shape and capacity of a ring of elements; 0 or -EFBIG. */
@@ -152,6 +166,7 @@ static uint32_t ringq_plan_ports(uint32_t wanted, bool many)
 static int ringq_make_plan(struct ringq_plan *plan, const struct ringq_opts *o, uint32_t memory)
 {
 	struct ringq_geometry *g = &plan->geometry;
+	bool given = o->buffer || o->alloc;
 	int r;
 
 	memset(plan, 0, sizeof(*plan));
@@ -162,8 +177,6 @@ static int ringq_make_plan(struct ringq_plan *plan, const struct ringq_opts *o, 
 	plan->name = o->name ? o->name : "";
 	plan->flags = o->flags;
 	plan->mode = o->mode ? o->mode : 0600;
-	plan->buffer = o->buffer;
-	plan->buffer_size = o->buffer_size;
 
 	g->discipline = o->discipline ? o->discipline : RINGQ_SPSC;
 	g->elem_size = o->elem_size;
@@ -175,13 +188,13 @@ static int ringq_make_plan(struct ringq_plan *plan, const struct ringq_opts *o, 
 	if (memory != RINGQ_DEVICE && ringq_barrier_available(memory) < 0)
 		g->flags |= RINGQ_FENCE;
 
-	g->unit_shift = o->buffer ? RINGQ_UNIT_LINES : RINGQ_UNIT_PAGES;
+	g->unit_shift = given ? RINGQ_UNIT_LINES : RINGQ_UNIT_PAGES;
 	r = ringq_plan_layout(plan, o, g->unit_shift);
 	if (r < 0)
 		return r;
-	if (o->buffer && o->flags & RINGQ_HUGE_ONLY)
+	if (given && o->flags & RINGQ_HUGE_ONLY)
 		return -EINVAL;
-	if (o->buffer || o->flags & RINGQ_SMALL ||
+	if (given || o->flags & RINGQ_SMALL ||
 	    (!(o->flags & RINGQ_PAGE_FLAGS) && !ringq_wants_huge(plan)))
 		return 0;
 	return ringq_plan_layout(plan, o, RINGQ_BULK_HUGE);
@@ -228,15 +241,17 @@ static struct ringq *ringq_new(uint32_t memory)
 
 RINGQ_PUBLIC void ringq_leave(struct ringq *ring)
 {
-	bool ours;
+	struct ringq copy;
 
 	if (!ring)
 		return;
-	ours = !ring->buffer;
 	ring->backend->free(ring);
 	pthread_mutex_destroy(&ring->mutex);
-	if (ours)
+	copy = *ring;
+	if (!copy.buffer)
 		free(ring);
+	else if (copy.free && !ringq_is_stale(&copy))
+		copy.free(copy.free_arg, copy.buffer, copy.free_size);
 }
 
 /* Ends a way to a ring: hands the ring out, or undoes it. */
@@ -277,6 +292,43 @@ static bool ringq_is_too_much(uint64_t total)
 	return sysinfo(&s) == 0 && total / s.mem_unit > s.totalram + s.totalswap;
 }
 
+/* Lays a handle into memory, and leaves room for the region behind it. */
+static int ringq_lay(struct ringq_plan *plan, void *buffer, size_t size, struct ringq **ring)
+{
+	uint64_t at = ringq_round_up((uintptr_t)buffer, RINGQ_LINE_PAIR);
+	uint64_t lead = at - (uintptr_t)buffer + ringq_handle_size();
+
+	if (size < lead || size - lead < plan->layout.total)
+		return -ENOBUFS;
+	*ring = (struct ringq *)at;
+	ringq_init(*ring, RINGQ_PRIVATE);
+	(*ring)->buffer = buffer;
+	plan->buffer = (unsigned char *)*ring + ringq_handle_size();
+	return 0;
+}
+
+/* The same in memory from the caller's function. */
+static int ringq_lay_allocated(struct ringq_plan *plan, const struct ringq_opts *o,
+			       struct ringq **ring)
+{
+	size_t size = ringq_handle_size() + plan->layout.total;
+	void *memory = o->alloc(o->arg, size, RINGQ_LINE_PAIR);
+	int r;
+
+	if (!memory)
+		return -ENOMEM;
+	r = ringq_lay(plan, memory, size, ring);
+	if (r < 0) {
+		/* Not aligned as it was asked for. */
+		o->free(o->arg, memory, size);
+		return -EINVAL;
+	}
+	(*ring)->free = o->free;
+	(*ring)->free_arg = o->arg;
+	(*ring)->free_size = size;
+	return 0;
+}
+
 static int ringq_make(const struct ringq_opts *o, uint32_t memory, struct ringq **out)
 {
 	struct ringq_plan plan;
@@ -288,24 +340,61 @@ static int ringq_make(const struct ringq_opts *o, uint32_t memory, struct ringq 
 	if (!o->buffer && memory != RINGQ_DEVICE && ringq_is_too_much(plan.layout.total))
 		return -ENOMEM;
 	if (o->buffer) {
-		uint64_t at = ringq_round_up((uintptr_t)o->buffer, RINGQ_LINE_PAIR);
-		uint64_t lead = at - (uintptr_t)o->buffer + ringq_handle_size();
-
-		if (o->buffer_size < lead || o->buffer_size - lead < plan.layout.total)
-			return -ENOBUFS;
-		ring = (struct ringq *)at;
-		ringq_init(ring, memory);
-		ring->buffer = o->buffer;
-		plan.buffer = (unsigned char *)ring + ringq_handle_size();
+		r = ringq_lay(&plan, o->buffer, o->buffer_size, &ring);
+	} else if (o->alloc) {
+		r = ringq_lay_allocated(&plan, o, &ring);
 	} else {
 		ring = ringq_new(memory);
-		if (!ring)
-			return -ENOMEM;
+		r = ring ? 0 : -ENOMEM;
 	}
+	if (r < 0)
+		return r;
 	ring->created = 1;
 	ring->geometry = plan.geometry;
 	ring->layout = plan.layout;
 	return ringq_finish(ring, ring->backend->create(ring, &plan), o, out);
+}
+
+/* Makes, or joins, the ring in a file that the handle has, and has locked. */
+static int ringq_in_file(struct ringq *ring, struct ringq_opts *o, bool join, bool create)
+{
+	struct ringq_plan plan;
+	bool planned = false;
+	int r;
+
+	if (ringq_file_is_huge(ring))
+		o->flags = (o->flags & ~RINGQ_PAGE_FLAGS) | RINGQ_HUGE;
+	if (create && (o->elem_size || ringq_file_is_blank(ring, NULL))) {
+		r = ringq_make_plan(&plan, o, RINGQ_MEMFD);
+		if (r < 0)
+			return r;
+		planned = true;
+	}
+	if (!ringq_file_is_blank(ring, planned ? &plan : NULL))
+		return join ? ringq_file_join(ring) : -EEXIST;
+	if (!create)
+		return -ENOENT;
+	if (ringq_is_too_much(plan.layout.total))
+		return -ENOMEM;
+	ring->created = 1;
+	ring->geometry = plan.geometry;
+	ring->layout = plan.layout;
+	return ringq_file_create(ring, &plan);
+}
+
+static int ringq_by_file(struct ringq_opts *o, bool join, bool create, struct ringq **out)
+{
+	struct ringq *ring = ringq_new(RINGQ_MEMFD);
+	int r;
+
+	if (!ring)
+		return -ENOMEM;
+	r = ringq_file_enter(ring, o->fd, o->flags & RINGQ_ANY_OWNER);
+	if (r == 0) {
+		r = ringq_in_file(ring, o, join, create);
+		ringq_memfd_unlock(ring);
+	}
+	return ringq_finish(ring, r, o, out);
 }
 
 static int ringq_join_memfd(const struct ringq_opts *o, struct ringq **out)
@@ -388,6 +477,8 @@ RINGQ_PUBLIC int ringq_create(const struct ringq_opts *opts, struct ringq **ring
 	if (r < 0)
 		return r;
 	*ring = NULL;
+	if (o.flags & RINGQ_FILE)
+		return ringq_by_file(&o, false, true, ring);
 	if (o.name)
 		return ringq_named(&o, false, true, ring);
 	if (o.memory == RINGQ_AUTO)
@@ -402,9 +493,11 @@ static int ringq_join_or_open(const struct ringq_opts *opts, bool create, struct
 
 	if (r < 0)
 		return r;
+	*ring = NULL;
+	if (o.flags & RINGQ_FILE)
+		return ringq_by_file(&o, true, create, ring);
 	if (!o.name)
 		return -EINVAL;
-	*ring = NULL;
 	return ringq_named(&o, true, create, ring);
 }
 
@@ -494,6 +587,7 @@ RINGQ_PUBLIC int ringq_get_info(const struct ringq *ring, struct ringq_info *inf
 		.mode = ring->mode,
 		.total = ring->layout.total,
 		.header = ring->layout.bulk,
+		.data = ringq_lanes(&ring->geometry) * ring->layout.slots * ring->layout.slot_size,
 	};
 
 	if (info->size < sizeof(all))

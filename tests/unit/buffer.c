@@ -2,7 +2,7 @@
 /*
  * A ring in memory that the caller hands in: exactly as much as ringq_buffer_size() says is
  * needed, at any address, nothing outside it is touched, nothing else is allocated, and it
- * is the caller's again afterwards.
+ * is the caller's again afterwards. And a ring that asks the caller's functions for memory.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,9 +10,14 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
-#include <malloc.h>
 #include <ringq.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "../quiet.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define CANARY 0xa5
@@ -106,26 +111,256 @@ static void too_small(void **state)
 	test_free(room);
 }
 
+/* All that anybody in this program allocates, however it does that. */
+static unsigned long allocations;
+
+#ifdef __SANITIZE_ADDRESS__
+
+int __sanitizer_install_malloc_and_free_hooks(void (*malloc_hook)(const volatile void *, size_t),
+					      void (*free_hook)(const volatile void *));
+
+static void count_malloc(const volatile void *p, size_t size)
+{
+	(void)p;
+	(void)size;
+	allocations++;
+}
+
+static void ignore_free(const volatile void *p)
+{
+	(void)p;
+}
+
+static int count_allocations(void **state)
+{
+	(void)state;
+	return __sanitizer_install_malloc_and_free_hooks(count_malloc, ignore_free) > 0 ? 0 : -1;
+}
+
+#else
+
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t n, size_t size);
+void *__libc_realloc(void *p, size_t size);
+void *__libc_memalign(size_t align, size_t size);
+
+void *malloc(size_t size)
+{
+	allocations++;
+	return __libc_malloc(size);
+}
+
+void *calloc(size_t n, size_t size)
+{
+	allocations++;
+	return __libc_calloc(n, size);
+}
+
+void *realloc(void *p, size_t size)
+{
+	allocations++;
+	return __libc_realloc(p, size);
+}
+
+void *aligned_alloc(size_t align, size_t size)
+{
+	allocations++;
+	return __libc_memalign(align, size);
+}
+
+void *mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset)
+{
+	allocations++;
+	return (void *)syscall(SYS_mmap, at, size, prot, flags, fd, offset);
+}
+
+static int count_allocations(void **state)
+{
+	(void)state;
+	return 0;
+}
+
+#endif
+
 static void nothing_else(void **state)
 {
-	struct ringq_opts opts = opts_of(8);
-	unsigned char *room = test_malloc(ringq_buffer_size(&opts));
+	struct ringq_opts opts;
+	unsigned char *room;
 	struct ringq *ring;
-	size_t before;
+	unsigned long before;
+	unsigned int s;
 
 	(void)state;
-	opts.buffer = room;
-	opts.buffer_size = ringq_buffer_size(&opts);
-	before = mallinfo2().uordblks;
+	before = allocations;
+	opts = opts_of(8);
+	opts.buffer = NULL;
 	assert_int_equal(ringq_create(&opts, &ring), 0);
+	assert_true(allocations > before);
+	/* A ring that has its memory needs none to be attached to, or used. */
+	before = allocations;
 	stream(ring, 8);
-	assert_int_equal(mallinfo2().uordblks, before);
+	assert_int_equal(allocations, before);
 	ringq_leave(ring);
-	/* It is the caller's, and as good as new. */
+
+	for (s = 0; s < COUNT(sizes); s++) {
+		opts = opts_of(sizes[s]);
+		opts.buffer_size = ringq_buffer_size(&opts);
+		room = test_malloc(opts.buffer_size);
+		opts.buffer = room;
+		before = allocations;
+		assert_int_equal(ringq_create(&opts, &ring), 0);
+		stream(ring, sizes[s]);
+		assert_int_equal(ringq_reset(ring), 0);
+		ringq_leave(ring);
+		/* It is the caller's, and as good as new. */
+		assert_int_equal(ringq_create(&opts, &ring), 0);
+		stream(ring, sizes[s]);
+		ringq_leave(ring);
+		assert_int_equal(allocations, before);
+		test_free(room);
+	}
+}
+
+/* An allocator of the caller's: what it was asked for, and gives. */
+struct arena {
+	unsigned int allocs, frees;
+	size_t size;
+	void *memory;
+	size_t skew;	/* what the memory is off its alignment */
+	int empty;
+};
+
+static void *arena_alloc(void *arg, size_t size, size_t align)
+{
+	struct arena *a = arg;
+
+	a->allocs++;
+	assert_true(align >= 64 && !(align & (align - 1)));
+	if (a->empty)
+		return NULL;
+	a->size = size;
+	a->memory = aligned_alloc(align, (size + a->skew + align - 1) & ~(align - 1));
+	assert_non_null(a->memory);
+	/* It need not be zero. */
+	memset(a->memory, CANARY, size + a->skew);
+	return (char *)a->memory + a->skew;
+}
+
+static void arena_free(void *arg, void *memory, size_t size)
+{
+	struct arena *a = arg;
+
+	a->frees++;
+	assert_ptr_equal(memory, (char *)a->memory + a->skew);
+	assert_int_equal(size, a->size);
+	free(a->memory);
+}
+
+static struct ringq_opts arena_opts(struct arena *a, size_t elem_size)
+{
+	struct ringq_opts opts = opts_of(elem_size);
+
+	memset(a, 0, sizeof(*a));
+	opts.alloc = arena_alloc;
+	opts.free = arena_free;
+	opts.arg = a;
+	return opts;
+}
+
+static void own_allocator(void **state)
+{
+	struct ringq_info info = { .size = sizeof(info) };
+	struct ringq_opts opts;
+	struct ringq *ring;
+	struct arena a;
+	unsigned long before;
+	unsigned int s;
+
+	(void)state;
+	for (s = 0; s < COUNT(sizes); s++) {
+		opts = arena_opts(&a, sizes[s]);
+		before = allocations;
+		assert_int_equal(ringq_create(&opts, &ring), 0);
+		stream(ring, sizes[s]);
+		assert_int_equal(a.allocs, 1);
+		assert_int_equal(a.frees, 0);
+		/* The arena's own, and nothing else. */
+		assert_int_equal(allocations, before + 1);
+		assert_int_equal(ringq_get_info(ring, &info), 0);
+		assert_true(info.total <= a.size);
+		assert_int_equal(info.page_shift, 0);
+		ringq_leave(ring);
+		assert_int_equal(a.frees, 1);
+	}
+}
+
+static void bad_allocator(void **state)
+{
+	struct ringq *ring = (struct ringq *)1;
+	struct ringq_opts opts;
+	struct arena a;
+	size_t skew;
+
+	(void)state;
+	opts = arena_opts(&a, 8);
+	a.empty = 1;
+	assert_int_equal(ringq_create(&opts, &ring), -ENOMEM);
+	assert_null(ring);
+	assert_int_equal(a.allocs, 1);
+	assert_int_equal(a.frees, 0);
+	for (skew = 1; skew < 128; skew += skew) {
+		opts = arena_opts(&a, 8);
+		a.skew = skew;
+		assert_int_equal(ringq_create(&opts, &ring), -EINVAL);
+		assert_int_equal(a.allocs, 1);
+		assert_int_equal(a.frees, 1);
+	}
+
+	/* Halves, and what does not go together; nobody is asked for anything. */
+	opts = arena_opts(&a, 8);
+	opts.free = NULL;
+	assert_int_equal(ringq_create(&opts, &ring), -EINVAL);
+	opts = arena_opts(&a, 8);
+	opts.alloc = NULL;
+	assert_int_equal(ringq_create(&opts, &ring), -EINVAL);
+	opts.free = NULL;
+	assert_int_equal(ringq_create(&opts, &ring), -EINVAL);
+	opts = arena_opts(&a, 8);
+	opts.memory = RINGQ_MEMFD;
+	assert_int_equal(ringq_create(&opts, &ring), -EINVAL);
+	opts = arena_opts(&a, 8);
+	opts.buffer = &a;
+	opts.buffer_size = sizeof(a);
+	assert_int_equal(ringq_create(&opts, &ring), -EINVAL);
+	opts = arena_opts(&a, 8);
+	opts.flags = RINGQ_HUGE_ONLY;
+	assert_int_equal(ringq_create(&opts, &ring), -EINVAL);
+	assert_int_equal(a.allocs, 0);
+}
+
+/* What a child leaves is its parent's, who may share the arena with it. */
+static void allocator_and_fork(void **state)
+{
+	struct ringq_opts opts;
+	struct ringq *ring;
+	struct arena a;
+	int status = 0;
+	pid_t pid;
+
+	(void)state;
+	opts = arena_opts(&a, 8);
 	assert_int_equal(ringq_create(&opts, &ring), 0);
+	quiet();
+	pid = fork();
+	if (pid == 0) {
+		ringq_leave(ring);
+		_exit(a.frees);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
 	stream(ring, 8);
 	ringq_leave(ring);
-	test_free(room);
+	assert_int_equal(a.frees, 1);
 }
 
 int main(void)
@@ -134,7 +369,10 @@ int main(void)
 		cmocka_unit_test(any_address),
 		cmocka_unit_test(too_small),
 		cmocka_unit_test(nothing_else),
+		cmocka_unit_test(own_allocator),
+		cmocka_unit_test(bad_allocator),
+		cmocka_unit_test(allocator_and_fork),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, count_allocations, NULL);
 }

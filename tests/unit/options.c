@@ -70,6 +70,9 @@ static const struct {
 	FIELD(consumers, UINT32_MAX, -EINVAL),
 	FIELD(buffer, 4096, -EINVAL),		/* no size, and never looked at */
 	FIELD(buffer_size, 4096, -EINVAL),	/* and no buffer */
+	FIELD(arg, 4096, -EINVAL),		/* of no function */
+	FIELD(fd, 1, -EINVAL),			/* and no RINGQ_FILE */
+	FIELD(reserved, 1, -EINVAL),
 };
 
 static void wrong_options(void **state)
@@ -157,6 +160,11 @@ static void rounding(void **state)
 		{ 8, 1, 7 }, { 8, 7, 7 }, { 8, 8, 14 }, { 8, 100, 112 }, { 8, 113, 224 },
 		{ 24, 1, 2 }, { 24, 3, 4 }, { 28, 2, 2 }, { 29, 1, 1 }, { 29, 3, 4 },
 		{ 56, 1, 1 }, { 56, 1000, 1024 }, { 57, 1, 1 }, { 57, 5, 8 }, { 4096, 33, 64 },
+		{ 16, RINGQ_CAPACITY_ULTRA_LOW_LATENCY, 1536 },
+		{ 56, RINGQ_CAPACITY_ULTRA_LOW_LATENCY, 1024 },
+		{ 56, RINGQ_CAPACITY_LOW_LATENCY, 4096 },
+		{ 56, RINGQ_CAPACITY_DEFAULT, 65536 },
+		{ 56, RINGQ_CAPACITY_HIGH_THROUGHPUT, 1 << 18 },
 		/* By default 65536, rounded up like any other. */
 		{ 8, 0, 7 << 14 }, { 56, 0, 65536 }, { 64, 0, 65536 },
 	};
@@ -232,7 +240,8 @@ static void info(void **state)
 	assert_int_equal(now.mode, 0600);
 	assert_int_equal(now.page_shift, 12);
 	assert_int_equal(now.name[0], 0);
-	assert_true(now.total >= now.header + 56 * 8);
+	assert_int_equal(now.data, 8 * 64);
+	assert_true(now.total >= now.header + now.data);
 
 	/* What a newer program knows and we do not is left alone. */
 	memset(&future, 0xaa, sizeof(future));
@@ -297,7 +306,7 @@ static void sentences(void **state)
 	static const int errors[] = {
 		0, EAGAIN, ETIMEDOUT, EINTR, EPIPE, EOWNERDEAD, ESTALE, EBADMSG, EPROTO, EPROTOTYPE,
 		EOPNOTSUPP, EBUSY, EEXIST, ENOENT, EACCES, EPERM, ENODEV, EDQUOT, EFBIG, ENOBUFS,
-		EINVAL, E2BIG, ENOMEM, EMFILE, ENFILE, EBADF,
+		EINVAL, E2BIG, ENOMEM, ENOSPC, EMFILE, ENFILE, EBADF,
 	};
 	static const int strange[] = { 1 << 20, INT_MAX, INT_MIN, -12345 };
 	unsigned int i, j;
