@@ -203,9 +203,76 @@ static void recv_in_place(struct model *m)
 	m->got += i;
 }
 
+/* The same, walked over, and released as far as that. */
+static void walk(struct model *m)
+{
+	uint64_t n = 1 + next_random(&m->random) % 9, there = together(m), seen = 0;
+	struct ringq_iter iter;
+	const void *data;
+	size_t size;
+	int64_t held;
+
+	held = ringq_iter_begin(&m->in, n, RINGQ_NOWAIT, &iter);
+	assert_int_equal(held, !there ? -EAGAIN : n < there ? (int64_t)n : (int64_t)there);
+	if (held > 0 && m->shown < m->got + held)
+		m->shown = m->got + held;
+	n = next_random(&m->random) % 9;
+	while (seen < n && (data = ringq_iter_next(&iter, &size))) {
+		assert_int_equal(size, size_of(m, m->got + seen));
+		check_content(data, size, m->got + seen++);
+	}
+	assert_int_equal(ringq_iter_finish(&iter), 0);
+	m->got += seen;
+}
+
+/* A handler that has enough after a few. */
+static int handle(void *arg, const void *data, size_t size)
+{
+	struct model *m = arg;
+
+	check_next(m, data, size);
+	return next_random(&m->random) % 5 == 0;
+}
+
+static void consume(struct model *m)
+{
+	uint64_t before = m->got, max = 1 + next_random(&m->random) % 9, there = m->sent - m->got;
+	uint64_t at, after;
+	int64_t n;
+
+	if (max > there)
+		max = there;
+	n = ringq_consume(&m->in, max == there ? RINGQ_ALL : max, handle, m, RINGQ_NOWAIT);
+	after = m->got;
+	assert_int_equal(n, there ? (int64_t)(after - before) : -EAGAIN);
+	/* It peeks as many as it may, and those that are left were shown too. */
+	for (at = before; at < after; at = m->got) {
+		m->got = at;
+		m->got += together(m) < before + max - at ? together(m) : before + max - at;
+		if (m->shown < m->got)
+			m->shown = m->got;
+	}
+	m->got = after;
+}
+
+static void check_lengths(const struct model *m)
+{
+	const struct ringq_port *out = &m->out, *in = &m->in;
+	uint64_t used = ringq_position(out) - ringq_position(in), n = m->sent - m->got;
+
+	assert_int_equal(ringq_len(out), n);
+	assert_int_equal(ringq_len(in), n);
+	assert_int_equal(ringq_capacity(out), m->row.capacity);
+	assert_int_equal(ringq_room(out), m->row.capacity - used);
+	assert_int_equal(ringq_room(in), m->row.capacity - used);
+	assert_int_equal(ringq_is_empty(in), !n);
+	assert_int_equal(ringq_is_empty(out), !n);
+}
+
 static void step(struct model *m)
 {
-	switch (next_random(&m->random) % 7) {
+	check_lengths(m);
+	switch (next_random(&m->random) % 9) {
 	case 0:
 		send_one(m);
 		break;
@@ -220,6 +287,12 @@ static void step(struct model *m)
 		break;
 	case 4:
 		recv_several(m);
+		break;
+	case 5:
+		walk(m);
+		break;
+	case 6:
+		consume(m);
 		break;
 	default:
 		recv_in_place(m);
