@@ -466,6 +466,58 @@ static void full(void **state)
 	close_row(&row);
 }
 
+/* Whoever waits, or polls, is told so when a call would not wait, and not before. */
+static void ready(void **state)
+{
+	const struct ringq_opts opts = { .elem_size = 90, .capacity = 256 };
+	uint64_t random = 88172645463325252ull, i, need, sent = 0, full = 0;
+	struct ringq_port out, in;
+	struct row row;
+	uint32_t size;
+	char data[90];
+
+	(void)state;
+	open_row(&row, &opts);
+	attach(&row, &out, &in);
+	for (i = 0; i < 5000; i++) {
+		size = next_random(&random) % 91;
+		need = ringq_record_need(&out, RINGQ_RECORD_HEAD, size);
+		if (ringq_send_record(&out, data, size, RINGQ_NOWAIT) == 1) {
+			sent++;
+		} else {
+			/* It has said where it is. */
+			full++;
+			assert_false(is_ready(&out, need));
+			assert_true(is_ready(&out, 256 - (ringq_position(&out) -
+							  ringq_position(&in))));
+			assert_int_equal(is_ready(&out, 1), !ringq_is_full(&out));
+			while (!is_ready(&out, need)) {
+				assert_true(is_ready(&in, 1));
+				assert_int_equal(ringq_recv_record(&in, data, 90, &size, 0), 1);
+				sent--;
+			}
+			assert_int_equal(ringq_send_record(&out, data, need % 8, RINGQ_NOWAIT), 1);
+			sent++;
+		}
+		if (next_random(&random) % 3 == 0) {
+			assert_int_equal(is_ready(&in, 1), 1);
+			assert_int_equal(ringq_peek(&in, 1000, 0), sent);
+			assert_int_equal(is_ready(&in, 1), 0);
+			assert_int_equal(ringq_release(&in, sent > 1), 0);
+			sent -= sent > 1;
+			assert_int_equal(is_ready(&in, 1), 1);
+		}
+	}
+	assert_true(full > 100);
+	while (ringq_recv_record(&in, data, 90, &size, 0) == 1)
+		;
+	assert_int_equal(is_ready(&in, 1), 0);
+	assert_int_equal(is_ready(&in, 200), 0);
+	ringq_detach(&out);
+	ringq_detach(&in);
+	close_row(&row);
+}
+
 /* One reservation, one peek; what is given up was never there. */
 static void held(void **state)
 {
@@ -1081,6 +1133,7 @@ int main(void)
 		cmocka_unit_test(any_order),
 		cmocka_unit_test(every_place),
 		cmocka_unit_test(full),
+		cmocka_unit_test(ready),
 		cmocka_unit_test(held),
 		cmocka_unit_test(no_such_thing),
 		cmocka_unit_test(predecessor_left),
