@@ -663,18 +663,21 @@ static inline uint64_t ringq_position(const struct ringq_port *port)
  * A consumer's: those it could receive, and those it has in hand. A producer's: those that it
  * (MPSC, MPMC: that anybody) has sent and nobody has released. It is exact at some moment during
  * the call. A consumer's costs a few loads for each doubling of the number, of lines that the
- * producer may be writing: not for every message. Returns the number; -ESTALE, -EBADMSG; or
- * -EOPNOTSUPP. So do those that follow.
+ * producer may be writing: not for every message; of records, one load for each of them. Returns
+ * the number; -ESTALE, -EBADMSG; or -EOPNOTSUPP. So do those that follow.
  */
 int64_t ringq_len(const struct ringq_port *port);
 
-/* How many there can be, for this port: the capacity; to a consumer of LANES, that of all. */
+/*
+ * How many there can be, for this port: the capacity; to a consumer of LANES, that of all. Of
+ * records, how many bytes of them, with 8 more for each.
+ */
 int64_t ringq_capacity(const struct ringq_port *port);
 
-/* How many more there can be: capacity less len. */
+/* How many more there can be: capacity less len. Of records, bytes. */
 int64_t ringq_room(const struct ringq_port *port);
 
-/* 1 or 0. */
+/* 1 or 0. A ring of records is full if the largest might not fit. */
 int ringq_is_empty(const struct ringq_port *port);
 int ringq_is_full(const struct ringq_port *port);
 

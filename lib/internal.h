@@ -74,6 +74,8 @@ struct ringq_ops {
 	int64_t (*recv_all)(struct ringq_port *port, void *msgs, uint64_t n, int64_t timeout);
 	/* Consumer: published for it, not released. Producer: sent by it, or all, not released. */
 	uint64_t (*len)(const struct ringq_port *port);
+	/* What is left of the capacity, where that does not count messages. */
+	uint64_t (*room)(const struct ringq_port *port);
 
 	/* Records; commit then publishes what is reserved, or nothing. */
 	int (*send_record)(struct ringq_port *port, const void *data, uint32_t size,
@@ -338,9 +340,15 @@ extern const struct ringq_ops ringq_records_consumer;
 int ringq_records_fetch(struct ringq_port *port, struct ringq_found *found);
 /* The port at a position of a lane, with nothing known of what is there: 0, or -EBADMSG. */
 int ringq_records_place(struct ringq_port *port, uint32_t lane, uint64_t pos);
-/* How far records are published, from the port's position on and until that at most. */
-uint64_t ringq_records_walk(const struct ringq_port *port, uint32_t head, uint64_t until,
-			    struct ringq_found *last);
+/* Where a walk over published records ended, how many there were, and the last of them. */
+struct ringq_walk {
+	uint64_t pos;
+	uint64_t count;
+	struct ringq_found last;
+};
+/* Walks from where a record begins until that position, at most a lap. */
+struct ringq_walk ringq_records_walk(const struct ringq_port *port, uint32_t head, uint64_t from,
+				     uint64_t until);
 /* A producer goes on behind the last record of its predecessor: 0, or -EBADMSG. */
 int ringq_records_succeed(struct ringq_port *port, uint32_t lane, uint32_t head,
 			  struct ringq_found *last);

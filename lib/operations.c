@@ -38,20 +38,16 @@ RINGQ_PUBLIC int64_t ringq_recv_all(struct ringq_port *p, void *msgs, uint64_t n
 }
 
 /* Shows the first n of the peeked messages; how many it was until the handler had enough. */
-static uint64_t ringq_show(const struct ringq_port *p, uint64_t n, ringq_handler *handler,
-			   void *arg, bool *enough)
+static uint64_t ringq_show(struct ringq_port *p, uint64_t n, ringq_handler *handler, void *arg,
+			   bool *enough)
 {
-	const unsigned char *msg = NULL;
-	uint64_t i, run = 0;
+	struct ringq_iter it = { .port = p, .count = n };
+	const void *msg;
+	size_t size;
 
-	for (i = 0; i < n && !*enough; i++) {
-		if (!run)
-			msg = p->ops->at(p, i, &run);
-		*enough = handler(arg, msg, p->elem_size);
-		msg += p->elem_size;
-		run--;
-	}
-	return i;
+	while (!*enough && (msg = ringq_iter_next(&it, &size)))
+		*enough = handler(arg, msg, size);
+	return it.seen;
 }
 
 RINGQ_PUBLIC int64_t ringq_consume(struct ringq_port *p, uint64_t max, ringq_handler *handler,
@@ -105,6 +101,20 @@ RINGQ_PUBLIC int64_t ringq_iter_begin(struct ringq_port *p, uint64_t max, int64_
 	return n;
 }
 
+static const void *ringq_iter_record(struct ringq_iter *it, size_t *size)
+{
+	const void *msg;
+	uint32_t bytes;
+
+	msg = it->port->ops->record(it->port, &it->run, &bytes);
+	if (!msg)
+		return NULL;
+	it->seen++;
+	if (size)
+		*size = bytes;
+	return msg;
+}
+
 RINGQ_PUBLIC const void *ringq_iter_next(struct ringq_iter *it, size_t *size)
 {
 	const struct ringq_port *p = it->port;
@@ -112,6 +122,8 @@ RINGQ_PUBLIC const void *ringq_iter_next(struct ringq_iter *it, size_t *size)
 
 	if (it->seen == it->count)
 		return NULL;
+	if (p->ops->record)
+		return ringq_iter_record(it, size);
 	if (!it->run)
 		it->next = p->ops->at(p, it->seen, &it->run);
 	msg = it->next;
@@ -198,8 +210,12 @@ RINGQ_PUBLIC int64_t ringq_capacity(const struct ringq_port *p)
 
 RINGQ_PUBLIC int64_t ringq_room(const struct ringq_port *p)
 {
-	int64_t capacity = ringq_capacity(p), len = ringq_len(p);
+	int64_t capacity, len;
 
+	if (!p->error && p->ops->room)
+		return p->ops->room(p);
+	capacity = ringq_capacity(p);
+	len = ringq_len(p);
 	if (capacity < 0 || len < 0)
 		return capacity < 0 ? capacity : len;
 	return len < capacity ? capacity - len : 0;
@@ -216,7 +232,11 @@ RINGQ_PUBLIC int ringq_is_full(const struct ringq_port *p)
 {
 	int64_t room = ringq_room(p);
 
-	return room < 0 ? room : room == 0;
+	if (room < 0)
+		return room;
+	if (p->ring->geometry.shape == RINGQ_SHAPE_RECORDS)
+		return room < (int64_t)ringq_record_room(&p->ring->geometry);
+	return room == 0;
 }
 
 RINGQ_PUBLIC int64_t ringq_until(int64_t deadline)

@@ -6,8 +6,6 @@
  */
 #include "internal.h"
 
-#include <string.h>
-
 /* No header fits any more, so that every operation comes to look at the error. */
 RINGQ_PUBLIC int ringq_records_corrupt(struct ringq_port *p)
 {
@@ -65,24 +63,25 @@ RINGQ_PUBLIC int ringq_records_look(struct ringq_port *p, struct ringq_found *f,
 	}
 }
 
-uint64_t ringq_records_walk(const struct ringq_port *p, uint32_t head, uint64_t until,
-			    struct ringq_found *last)
+struct ringq_walk ringq_records_walk(const struct ringq_port *p, uint32_t head, uint64_t from,
+				     uint64_t until)
 {
-	unsigned char *at = p->elem;
-	uint64_t pos = p->pos, word;
+	struct ringq_walk walk = { .pos = from };
 	struct ringq_found f;
+	unsigned char *at;
+	uint64_t word;
 
-	memset(last, 0, sizeof(*last));
-	while (pos < until) {
+	while (walk.pos < until) {
+		at = p->data + (walk.pos & (p->ring->geometry.capacity - 1));
 		word = ringq_load_acquire((const __u64 *)at);
 		if (!word || !ringq_record_parse(p, head, at, word, &f) ||
-		    pos + f.span - p->pos > p->capacity)
+		    walk.pos + f.span - from > p->capacity)
 			break;
-		pos += f.span;
-		at = ringq_record_on(p, at, f.span);
-		*last = f;
+		walk.pos += f.span;
+		walk.last = f;
+		walk.count++;
 	}
-	return pos;
+	return walk;
 }
 
 int ringq_records_place(struct ringq_port *p, uint32_t lane, uint64_t pos)
@@ -105,11 +104,13 @@ int ringq_records_succeed(struct ringq_port *p, uint32_t lane, uint32_t head,
 {
 	uint64_t pos = ringq_load_acquire(p->done);
 	int r = ringq_records_place(p, lane, pos);
+	struct ringq_walk walk;
 
 	if (r < 0)
 		return r;
-	pos = ringq_records_walk(p, head, UINT64_MAX, last);
-	ringq_records_place(p, lane, pos);
+	walk = ringq_records_walk(p, head, pos, UINT64_MAX);
+	*last = walk.last;
+	ringq_records_place(p, lane, walk.pos);
 	return ringq_load_acquire((const __u64 *)p->elem) ? -EBADMSG : 0;
 }
 
@@ -138,15 +139,13 @@ static int records_attach_producer(struct ringq_port *p, const struct ringq_atta
 /* What the predecessor had in hand. Beyond what is published a garbled word means nothing. */
 static void records_inherit(struct ringq_port *p)
 {
-	struct ringq_found last;
-
 	p->flags = 0;
 	p->taken = ringq_load_acquire(&p->progress->taken);
 	if (p->taken <= p->pos || p->taken - p->pos > p->capacity) {
 		p->taken = p->pos;
 		return;
 	}
-	p->limit = ringq_records_walk(p, RINGQ_RECORD_HEAD, p->taken, &last);
+	p->limit = ringq_records_walk(p, RINGQ_RECORD_HEAD, p->pos, p->taken).pos;
 	p->flags = p->limit > p->pos ? RINGQ_REDELIVERED : 0;
 }
 
@@ -163,6 +162,32 @@ static int records_attach_consumer(struct ringq_port *p, const struct ringq_atta
 	ringq_store_relaxed(&p->progress->hand, p->pos);
 	records_inherit(p);
 	return 0;
+}
+
+/* How many records the consumer, or the slowest of them, has not released. */
+static uint64_t records_len_producer(const struct ringq_port *p)
+{
+	return ringq_records_walk(p, RINGQ_RECORD_HEAD, ringq_spsc_peer_done(p), p->pos).count;
+}
+
+/* In bytes, headers included. */
+static uint64_t records_room_producer(const struct ringq_port *p)
+{
+	uint64_t used = p->pos - ringq_spsc_peer_done(p);
+
+	return used < p->capacity ? p->capacity - used : 0;
+}
+
+static uint64_t records_len_consumer(const struct ringq_port *p)
+{
+	return ringq_records_walk(p, RINGQ_RECORD_HEAD, p->pos, UINT64_MAX).count;
+}
+
+static uint64_t records_room_consumer(const struct ringq_port *p)
+{
+	uint64_t end = ringq_records_walk(p, RINGQ_RECORD_HEAD, p->pos, UINT64_MAX).pos;
+
+	return p->capacity - (end - p->pos);
 }
 
 static int records_send(struct ringq_port *p, const void *data, uint32_t size, int64_t timeout)
@@ -234,6 +259,8 @@ const struct ringq_ops ringq_records_producer = {
 	.commit_record = records_commit_size,
 	.commit = records_commit,
 	.drain = ringq_spsc_drain,
+	.len = records_len_producer,
+	.room = records_room_producer,
 };
 
 const struct ringq_ops ringq_records_consumer = {
@@ -244,4 +271,6 @@ const struct ringq_ops ringq_records_consumer = {
 	.peek = records_peek,
 	.release = records_release,
 	.record = records_next,
+	.len = records_len_consumer,
+	.room = records_room_consumer,
 };

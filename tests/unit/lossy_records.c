@@ -380,6 +380,33 @@ static void edges(void **state)
 	close_row(&row);
 }
 
+/* A consumer has something to do if there is a record, or it was overrun; a producer always. */
+static void ready(void **state)
+{
+	struct ringq_opts opts = lossy(&(struct ringq_opts){ .elem_size = 32, .capacity = 128 });
+	uint64_t random = 88172645463325252ull, sent;
+	struct ringq_port out;
+	struct reader r;
+	struct row row;
+
+	(void)state;
+	open_row(&row, &opts);
+	assert_int_equal(ringq_attach(row.ring, RINGQ_PRODUCER, &out), 0);
+	open_reader(&r, &row, 0);
+	for (sent = 0; sent < 2000; sent++) {
+		assert_int_equal(is_ready(&r.port, 1), next_number(&r) != sent);
+		assert_true(is_ready(&out, 1));
+		assert_true(is_ready(&out, 128));
+		if (next_random(&random) % 6 == 0)
+			read_all(&r, sent);
+		send_number(&out, sent);
+	}
+	assert_true(r.overruns > 10);
+	ringq_detach(&out);
+	ringq_detach(&r.port);
+	close_row(&row);
+}
+
 struct stream {
 	struct row row;
 	uint64_t n;
@@ -542,6 +569,7 @@ int main(void)
 		cmocka_unit_test(begins),
 		cmocka_unit_test(overwritten_in_hand),
 		cmocka_unit_test(edges),
+		cmocka_unit_test(ready),
 		cmocka_unit_test(threads),
 		cmocka_unit_test(producers_killed),
 	};

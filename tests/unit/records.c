@@ -203,9 +203,76 @@ static void recv_in_place(struct model *m)
 	m->got += i;
 }
 
+/* The same, walked over, and released as far as that. */
+static void walk(struct model *m)
+{
+	uint64_t n = 1 + next_random(&m->random) % 9, there = together(m), seen = 0;
+	struct ringq_iter iter;
+	const void *data;
+	size_t size;
+	int64_t held;
+
+	held = ringq_iter_begin(&m->in, n, RINGQ_NOWAIT, &iter);
+	assert_int_equal(held, !there ? -EAGAIN : n < there ? (int64_t)n : (int64_t)there);
+	if (held > 0 && m->shown < m->got + held)
+		m->shown = m->got + held;
+	n = next_random(&m->random) % 9;
+	while (seen < n && (data = ringq_iter_next(&iter, &size))) {
+		assert_int_equal(size, size_of(m, m->got + seen));
+		check_content(data, size, m->got + seen++);
+	}
+	assert_int_equal(ringq_iter_finish(&iter), 0);
+	m->got += seen;
+}
+
+/* A handler that has enough after a few. */
+static int handle(void *arg, const void *data, size_t size)
+{
+	struct model *m = arg;
+
+	check_next(m, data, size);
+	return next_random(&m->random) % 5 == 0;
+}
+
+static void consume(struct model *m)
+{
+	uint64_t before = m->got, max = 1 + next_random(&m->random) % 9, there = m->sent - m->got;
+	uint64_t at, after;
+	int64_t n;
+
+	if (max > there)
+		max = there;
+	n = ringq_consume(&m->in, max == there ? RINGQ_ALL : max, handle, m, RINGQ_NOWAIT);
+	after = m->got;
+	assert_int_equal(n, there ? (int64_t)(after - before) : -EAGAIN);
+	/* It peeks as many as it may, and those that are left were shown too. */
+	for (at = before; at < after; at = m->got) {
+		m->got = at;
+		m->got += together(m) < before + max - at ? together(m) : before + max - at;
+		if (m->shown < m->got)
+			m->shown = m->got;
+	}
+	m->got = after;
+}
+
+static void check_lengths(const struct model *m)
+{
+	const struct ringq_port *out = &m->out, *in = &m->in;
+	uint64_t used = ringq_position(out) - ringq_position(in), n = m->sent - m->got;
+
+	assert_int_equal(ringq_len(out), n);
+	assert_int_equal(ringq_len(in), n);
+	assert_int_equal(ringq_capacity(out), m->row.capacity);
+	assert_int_equal(ringq_room(out), m->row.capacity - used);
+	assert_int_equal(ringq_room(in), m->row.capacity - used);
+	assert_int_equal(ringq_is_empty(in), !n);
+	assert_int_equal(ringq_is_empty(out), !n);
+}
+
 static void step(struct model *m)
 {
-	switch (next_random(&m->random) % 7) {
+	check_lengths(m);
+	switch (next_random(&m->random) % 9) {
 	case 0:
 		send_one(m);
 		break;
@@ -220,6 +287,12 @@ static void step(struct model *m)
 		break;
 	case 4:
 		recv_several(m);
+		break;
+	case 5:
+		walk(m);
+		break;
+	case 6:
+		consume(m);
 		break;
 	default:
 		recv_in_place(m);
@@ -388,6 +461,58 @@ static void full(void **state)
 		;
 	assert_int_equal(n, 9);
 	assert_int_equal(ringq_drain(&out, RINGQ_NOWAIT), 0);
+	ringq_detach(&out);
+	ringq_detach(&in);
+	close_row(&row);
+}
+
+/* Whoever waits, or polls, is told so when a call would not wait, and not before. */
+static void ready(void **state)
+{
+	const struct ringq_opts opts = { .elem_size = 90, .capacity = 256 };
+	uint64_t random = 88172645463325252ull, i, need, sent = 0, full = 0;
+	struct ringq_port out, in;
+	struct row row;
+	uint32_t size;
+	char data[90];
+
+	(void)state;
+	open_row(&row, &opts);
+	attach(&row, &out, &in);
+	for (i = 0; i < 5000; i++) {
+		size = next_random(&random) % 91;
+		need = ringq_record_need(&out, RINGQ_RECORD_HEAD, size);
+		if (ringq_send_record(&out, data, size, RINGQ_NOWAIT) == 1) {
+			sent++;
+		} else {
+			/* It has said where it is. */
+			full++;
+			assert_false(is_ready(&out, need));
+			assert_true(is_ready(&out, 256 - (ringq_position(&out) -
+							  ringq_position(&in))));
+			assert_int_equal(is_ready(&out, 1), !ringq_is_full(&out));
+			while (!is_ready(&out, need)) {
+				assert_true(is_ready(&in, 1));
+				assert_int_equal(ringq_recv_record(&in, data, 90, &size, 0), 1);
+				sent--;
+			}
+			assert_int_equal(ringq_send_record(&out, data, need % 8, RINGQ_NOWAIT), 1);
+			sent++;
+		}
+		if (next_random(&random) % 3 == 0) {
+			assert_int_equal(is_ready(&in, 1), 1);
+			assert_int_equal(ringq_peek(&in, 1000, 0), sent);
+			assert_int_equal(is_ready(&in, 1), 0);
+			assert_int_equal(ringq_release(&in, sent > 1), 0);
+			sent -= sent > 1;
+			assert_int_equal(is_ready(&in, 1), 1);
+		}
+	}
+	assert_true(full > 100);
+	while (ringq_recv_record(&in, data, 90, &size, 0) == 1)
+		;
+	assert_int_equal(is_ready(&in, 1), 0);
+	assert_int_equal(is_ready(&in, 200), 0);
 	ringq_detach(&out);
 	ringq_detach(&in);
 	close_row(&row);
@@ -1008,6 +1133,7 @@ int main(void)
 		cmocka_unit_test(any_order),
 		cmocka_unit_test(every_place),
 		cmocka_unit_test(full),
+		cmocka_unit_test(ready),
 		cmocka_unit_test(held),
 		cmocka_unit_test(no_such_thing),
 		cmocka_unit_test(predecessor_left),

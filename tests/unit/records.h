@@ -108,6 +108,27 @@ static inline void attach(struct row *row, struct ringq_port *out, struct ringq_
 	assert_int_equal(ringq_attach(row->ring, RINGQ_CONSUMER, in), 0);
 }
 
+/* For ringq/ready.h: the region of a ring in a buffer. */
+static inline __u64 ringq_word_at(const void *memory, __u64 offset)
+{
+	return __atomic_load_n((const __u64 *)((const unsigned char *)memory + offset),
+			       __ATOMIC_ACQUIRE);
+}
+
+#include <ringq/ready.h>
+
+/* What a sleeper, or the module on behalf of a poller, is told. */
+static inline int is_ready(const struct ringq_port *port, uint64_t need)
+{
+	const struct ringq_header *h = (const struct ringq_header *)port->base;
+	const struct ringq_view view = {
+		.geometry = &h->geometry, .layout = &h->layout, .memory = port->base,
+		.role = port->role, .port = port->index,
+	};
+
+	return ringq_is_ready(&view, need);
+}
+
 /* Memory that a child shares. */
 static inline void *shared(size_t size)
 {

@@ -206,6 +206,72 @@ static void words(void **state)
 	}
 }
 
+/* Headers that no record can have where a consumer looks, at 8 in a row of 128, and at 0. */
+static const struct {
+	uint64_t at_8, at_0;
+} impossible[] = {
+	{ 34, 0 },			/* larger than the largest */
+	{ UINT32_MAX, 0 }, { (1ull << 33) + 1, 0 }, { UINT64_MAX, 0 }, { 1ull << 63, 0 },
+	{ RINGQ_RECORD_PAD + 1, 1 },
+	{ RINGQ_RECORD_PAD, 0 },	/* with nothing at the beginning of the row, */
+	{ RINGQ_RECORD_PAD, 34 },	/* with too much, */
+	{ RINGQ_RECORD_PAD, RINGQ_RECORD_PAD },	/* with another, */
+	{ RINGQ_RECORD_PAD, 9 },	/* or with a record that reaches to itself */
+};
+
+static void no_record(void **state)
+{
+	struct victim v;
+	uint32_t size, way;
+	uint64_t cursor;
+	unsigned int i;
+	int64_t r = 0;
+	char data[32];
+
+	(void)state;
+	for (i = 0; i < 3 * COUNT(impossible); i++) {
+		way = i % 3;
+		open_victim(&v, &rings[0]);
+		assert_int_equal(ringq_send_record(&v.out, NULL, 0, 0), 1);
+		assert_int_equal(ringq_recv_record(&v.in, data, 0, &size, 0), 1);
+		memcpy(v.region + v.header.layout.data, &impossible[i / 3].at_0, 8);
+		memcpy(v.region + v.header.layout.data + 8, &impossible[i / 3].at_8, 8);
+		if (way == 0)
+			r = ringq_recv_record(&v.in, data, 32, &size, 0);
+		if (way == 1)
+			r = ringq_peek(&v.in, 3, 0);
+		if (way == 2) {
+			ringq_detach(&v.out);
+			r = ringq_attach(v.row.ring, RINGQ_PRODUCER, &v.out);
+		}
+		assert_int_equal(r, -EBADMSG);
+		for (cursor = 0; cursor < 512; cursor += 8)
+			assert_null(ringq_record(&v.in, &(uint64_t){ cursor }, &size));
+		if (way < 2)
+			assert_int_equal(ringq_recv_record(&v.in, data, 32, &size, 0), -EBADMSG);
+		close_victim(&v);
+	}
+
+	/* In hand, one that reaches beyond what is in hand. */
+	open_victim(&v, &rings[0]);
+	assert_int_equal(ringq_send_record(&v.out, "123", 3, 0), 1);
+	assert_int_equal(ringq_peek(&v.in, 1, 0), 1);
+	memcpy(v.region + v.header.layout.data, &(uint64_t){ 10 }, 8);
+	cursor = 0;
+	assert_null(ringq_record(&v.in, &cursor, &size));
+	close_victim(&v);
+
+	/* At the end of the row there is no room for what is after a header. */
+	open_victim(&v, &rings[0]);
+	while (ringq_position(&v.in) < 120) {
+		assert_int_equal(ringq_send_record(&v.out, NULL, 0, 0), 1);
+		assert_int_equal(ringq_recv_record(&v.in, data, 0, &size, 0), 1);
+	}
+	memcpy(v.region + v.header.layout.data + 120, &(uint64_t){ 2 }, 8);
+	assert_int_equal(ringq_recv_record(&v.in, data, 32, &size, 0), -EBADMSG);
+	close_victim(&v);
+}
+
 /* What lies in a full ring, and what is in hand, becomes something else. */
 static void in_hand(void **state)
 {
@@ -334,6 +400,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(words),
+		cmocka_unit_test(no_record),
 		cmocka_unit_test(in_hand),
 		cmocka_unit_test(noise),
 		cmocka_unit_test(at_the_same_time),
