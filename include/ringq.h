@@ -48,6 +48,7 @@
 #ifndef RINGQ_H
 #define RINGQ_H
 
+#include <ringq/gated.h>
 #include <ringq/layout.h>
 #include <ringq/port.h>
 #include <ringq/spsc.h>
@@ -246,6 +247,11 @@ int64_t ringq_buffer_size(const struct ringq_opts *opts);
  * producer after the last committed message, a consumer with the first that was not
  * released. Messages that a dead consumer had in hand come first, flagged (ringq_flags()).
  *
+ * But a consumer of GATED, LOSSY or LATEST gets every message itself, and begins with the next
+ * one that is sent (LATEST: with the newest), unless RINGQ_OLDEST is given. Only in a GATED ring
+ * that is RINGQ_CONSUMER_WAIT does it go on where a consumer that died (not: left) stopped, for
+ * whom the producer has been waiting; such places are given first.
+ *
  * Returns 0, or: -EBUSY the place is taken; -EPIPE this side of the ring has ended, or the
  * ring is closed and takes no producer; -EACCES the handle does not give this role;
  * -EBADMSG what the predecessor left makes no sense; -EOPNOTSUPP (memfd) /proc is not
@@ -256,7 +262,11 @@ int ringq_attach(struct ringq *ring, enum ringq_role role, struct ringq_port *po
 
 /* Flags of struct ringq_attach_opts. */
 #define RINGQ_AT_PLACE		(1u << 0)	/* take the place of number @place, or -EBUSY */
-#define RINGQ_OLDEST		(1u << 1)	/* GATED, LOSSY consumer: begin with the oldest message */
+/*
+ * GATED, LOSSY consumer: begin with the oldest message. LOSSY: that is still there, up to a ring
+ * full. GATED: that some other consumer has not released; if there is no other, with the next.
+ */
+#define RINGQ_OLDEST		(1u << 1)
 
 /**
  * struct ringq_attach_opts - which place, and where to begin
@@ -400,6 +410,17 @@ void ringq_abort(struct ringq_port *port);
  */
 int ringq_drain(struct ringq_port *port, int64_t timeout);
 
+/**
+ * ringq_lag - how many messages a consumer is behind the newest
+ *
+ * GATED: sent and not yet released by it. LOSSY: sent since those that it has taken, of those
+ * that are for it (struct ringq_attach_opts.stride); it may have lost some of them. LATEST:
+ * values sent since the one that it returned last. Right at some moment during the call.
+ * Returns a number, or: -EOPNOTSUPP a producer, or another discipline; -ESTALE, -EBADMSG.
+ * GATED: takes time in proportion to the number; else wait-free and short.
+ */
+int64_t ringq_lag(const struct ringq_port *port);
+
 /* Of what the last recv or peek returned: a predecessor had been shown it, not released it. */
 #define RINGQ_REDELIVERED	(1u << 0)
 
@@ -480,8 +501,25 @@ int ringq_check(const struct ringq *ring, enum ringq_discipline discipline, size
 
 #define RINGQ_TYPED_spsc(name, type) RINGQ_TYPED_FIFO(name, type, spsc)
 
+#define RINGQ_TYPED_gated(name, type) RINGQ_TYPED_FIFO(name, type, gated)
+
 /* The discipline has all operations on elements. */
-#define RINGQ_TYPED_FIFO(name, type, discipline)						\
+#define RINGQ_TYPED_FIFO(name, type, discipline)					\
+RINGQ_TYPED_ONE(name, type, discipline);						\
+RINGQ_TYPED_FN int64_t name##_send_many(struct name##_producer *q, const type *msgs,	\
+				       uint64_t n, int64_t timeout)			\
+{											\
+	return ringq_##discipline##_send_many(&q->port, msgs, sizeof(type), n, timeout); \
+}											\
+RINGQ_TYPED_FN int64_t name##_recv_many(struct name##_consumer *q, type *msgs,		\
+				       uint64_t n, int64_t timeout)			\
+{											\
+	return ringq_##discipline##_recv_many(&q->port, msgs, sizeof(type), n, timeout); \
+}											\
+struct name##_producer
+
+/* Those on one element, and in place. */
+#define RINGQ_TYPED_ONE(name, type, discipline)						\
 struct name##_producer {								\
 	struct ringq_port port;								\
 };											\
@@ -504,11 +542,6 @@ RINGQ_TYPED_FN int name##_send(struct name##_producer *q, const type *msg, int64
 {											\
 	return ringq_##discipline##_send(&q->port, msg, sizeof(type), timeout);		\
 }											\
-RINGQ_TYPED_FN int64_t name##_send_many(struct name##_producer *q, const type *msgs,	\
-				       uint64_t n, int64_t timeout)			\
-{											\
-	return ringq_##discipline##_send_many(&q->port, msgs, sizeof(type), n, timeout); \
-}											\
 RINGQ_TYPED_FN int name##_reserve(struct name##_producer *q, uint64_t n, int64_t timeout) \
 {											\
 	return ringq_##discipline##_reserve(&q->port, sizeof(type), n, timeout);	\
@@ -525,11 +558,6 @@ RINGQ_TYPED_FN int name##_recv(struct name##_consumer *q, type *msg, int64_t tim
 {											\
 	return ringq_##discipline##_recv(&q->port, msg, sizeof(type), timeout);		\
 }											\
-RINGQ_TYPED_FN int64_t name##_recv_many(struct name##_consumer *q, type *msgs,		\
-				       uint64_t n, int64_t timeout)			\
-{											\
-	return ringq_##discipline##_recv_many(&q->port, msgs, sizeof(type), n, timeout); \
-}											\
 RINGQ_TYPED_FN int64_t name##_peek(struct name##_consumer *q, uint64_t n, int64_t timeout) \
 {											\
 	return ringq_##discipline##_peek(&q->port, sizeof(type), n, timeout);		\
@@ -545,5 +573,6 @@ RINGQ_TYPED_FN int name##_release(struct name##_consumer *q, uint64_t n)		\
 struct name##_producer
 
 #define ringq_spsc_id RINGQ_SPSC
+#define ringq_gated_id RINGQ_GATED
 
 #endif /* RINGQ_H */

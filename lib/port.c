@@ -191,6 +191,13 @@ RINGQ_PUBLIC int ringq_drain(struct ringq_port *port, int64_t timeout)
 	return RINGQ_CALL(port, drain, timeout);
 }
 
+RINGQ_PUBLIC int64_t ringq_lag(const struct ringq_port *port)
+{
+	if (port->error)
+		return port->error;
+	return port->ops->lag ? (int64_t)port->ops->lag(port) : -EOPNOTSUPP;
+}
+
 RINGQ_PUBLIC int ringq_port_fd(const struct ringq_port *port)
 {
 	if (port->error == -ESTALE)

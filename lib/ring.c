@@ -61,6 +61,7 @@ const struct ringq_ops *ringq_ops_of(uint32_t discipline, uint32_t shape, uint32
 {
 	static const struct ringq_ops *const fixed[][2] = {
 		[RINGQ_SPSC] = { &ringq_spsc_producer, &ringq_spsc_consumer },
+		[RINGQ_GATED] = { &ringq_gated_producer, &ringq_gated_consumer },
 	};
 
 	if (shape == RINGQ_SHAPE_RECORDS || discipline >= sizeof(fixed) / sizeof(fixed[0]))

@@ -119,7 +119,7 @@ RINGQ_PUBLIC int ringq_spsc_look(struct ringq_port *p, int64_t timeout)
 }
 
 /* Everything that this producer has sent is released: 0. */
-static int spsc_drain(struct ringq_port *p, int64_t timeout)
+int ringq_spsc_drain(struct ringq_port *p, int64_t timeout)
 {
 	int64_t deadline = 0;
 	uint64_t done, word;
@@ -167,12 +167,8 @@ RINGQ_PUBLIC int64_t ringq_time_left(int64_t *deadline, int64_t timeout)
 	return left > 0 ? left : 1;
 }
 
-/*
- * The first position from one on, which must be less than a lap late, that is not published.
- * At most so many are looked at.
- */
-static uint64_t ringq_spsc_published(const struct ringq_port *p, uint32_t lane, uint64_t from,
-				     uint64_t most)
+uint64_t ringq_spsc_published(const struct ringq_port *p, uint32_t lane, uint64_t from,
+			      uint64_t most)
 {
 	const struct ringq *ring = p->ring;
 	uint64_t pos = from, stamp;
@@ -274,7 +270,7 @@ RINGQ_AT_TWIN(spsc)
 const struct ringq_ops ringq_spsc_producer = {
 	.attach = ringq_spsc_attach_producer,
 	.detach = ringq_spsc_detach_producer,
-	.drain = spsc_drain,
+	.drain = ringq_spsc_drain,
 	RINGQ_PRODUCER_OPS(spsc),
 };
 

@@ -160,6 +160,7 @@ struct ringq_lane {
 
 /*
  * A port's own page. The progress is a consumer's (but in LANES, where each lane has its own).
+ * The claim is a port's of a side that claims; in GATED a reader's says that its gate stands.
  * A producer's @done: everything below is published. It is stored when the port finds the ring
  * full, sleeps, polls or leaves, never more than a lap late; a successor walks on from it over
  * the stamps. LOSSY and LATEST store it at every message.
@@ -171,7 +172,7 @@ struct ringq_port_page {
 	__u64 claim __attribute__((aligned(RINGQ_LINE_PAIR)));	/* what is being claimed */
 	struct ringq_progress progress;
 	__u64 seen;		/* ringq_side.orphans, when this port looked for some last */
-	__u64 oldest;		/* LOSSY records, producer: what lies below may be overwritten */
+	__u64 oldest;		/* GATED, LOSSY records producer: what lies below may be overwritten */
 
 	__u32 state __attribute__((aligned(RINGQ_LINE_PAIR)));	/* enum ringq_port_state */
 	__u32 generation;	/* how often this page was taken */
