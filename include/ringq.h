@@ -48,6 +48,7 @@
 #ifndef RINGQ_H
 #define RINGQ_H
 
+#include <ringq/broadcast.h>
 #include <ringq/gated.h>
 #include <ringq/layout.h>
 #include <ringq/port.h>
@@ -93,7 +94,8 @@ enum ringq_memory {
  * @discipline: enum ringq_discipline; RINGQ_SPSC by default.
  * @elem_size: bytes of a message, 1 to 2^30; with RINGQ_RECORDS, of the largest. To join, 0 accepts what is there, another
  *	value must be what is there (-EPROTOTYPE).
- * @capacity: messages, of each lane in LANES, rounded up to what the layout can hold; 65536
+ * @capacity: messages, of each lane in LANES, rounded up to what the layout can hold (LOSSY
+ *	and LATEST: two of them, or two cache lines of them, at least); 65536
  *	by default (LATEST: 8), fewer (at least 64) if they would take more than 64 MiB. With
  *	RINGQ_RECORDS, bytes: 1 MiB by default, and at least what the largest message needs
  *	(four times its size and a few bytes). ringq_get_info() tells. Not compared when joining.
@@ -333,7 +335,14 @@ int ringq_send(struct ringq_port *port, const void *msg, int64_t timeout);
  *
  * Returns 1; 0 at end-of-file (closed, or the senders are gone, and nothing is left); or
  * -EAGAIN empty (RINGQ_NOWAIT), -ETIMEDOUT, -EINTR, -EBUSY something is peeked, -EBADMSG,
- * -EOPNOTSUPP the port is a producer.
+ * -EOPNOTSUPP the port is a producer. After an error @msg may have been written to.
+ *
+ * LOSSY: -EOVERFLOW, once: messages were overwritten before this port had them; ringq_lost_last()
+ * tells how many. The next call goes on with later ones, a quarter of the capacity above the
+ * oldest, so as not to be late again at once. The same of recv_many, peek and glance.
+ *
+ * LATEST: the newest value, if this port has not returned it yet. Values in between are not
+ * returned, and that is no error.
  */
 int ringq_recv(struct ringq_port *port, void *msg, int64_t timeout);
 
@@ -359,6 +368,10 @@ int64_t ringq_recv_many(struct ringq_port *port, void *msgs, uint64_t n, int64_t
  * All of @n, at most the capacity (-EINVAL). ringq_at() and ringq_run() give the places,
  * ringq_commit() publishes, ringq_abort() gives up. One reservation a port. Returns 0, or
  * what ringq_send() returns.
+ *
+ * LOSSY and LATEST: the messages whose places are taken are lost at once to readers that are so
+ * late, also if the reservation is given up. LATEST: one. LOSSY: at most the capacity + 1 less
+ * the messages of a cache line, 56 / elem_size (1 if they are larger).
  */
 int ringq_reserve(struct ringq_port *port, uint64_t n, int64_t timeout);
 
@@ -376,6 +389,9 @@ int ringq_commit(struct ringq_port *port, uint64_t n);
  * Waits for the first only. ringq_at() and ringq_run() give the places, which stay as they
  * are until ringq_release(). Returns how many, 0 at end-of-file, or what ringq_recv()
  * returns. A consumer that dies before the release leaves them to its successor, flagged.
+ *
+ * LOSSY and LATEST: the producer may overwrite them while they are looked at. What was made of
+ * them counts only if ringq_release(), or ringq_intact() afterwards, says so. LATEST: one.
  */
 int64_t ringq_peek(struct ringq_port *port, uint64_t n, int64_t timeout);
 
@@ -383,6 +399,10 @@ int64_t ringq_peek(struct ringq_port *port, uint64_t n, int64_t timeout);
  * ringq_release - free the first n of the peeked messages
  *
  * The others can be peeked or received again. Returns 0, or -EINVAL if fewer were peeked.
+ *
+ * LOSSY and LATEST: -EOVERFLOW some of them have been overwritten since, and none is to be
+ * believed. The port goes on as after any other overrun: those that are still there, if any,
+ * come again. (Of @n == 0, which gives up looking, nothing is said.)
  */
 int ringq_release(struct ringq_port *port, uint64_t n);
 
@@ -411,6 +431,22 @@ void ringq_abort(struct ringq_port *port);
 int ringq_drain(struct ringq_port *port, int64_t timeout);
 
 /**
+ * ringq_intact - is what is peeked still as it was?
+ * @port: of LOSSY or LATEST.
+ *
+ * For one who holds messages for long, and would rather stop than go on in vain. What was read
+ * before a call that returns 1 was whole. Returns 1, or: -EOVERFLOW some of it is overwritten;
+ * -EINVAL nothing is peeked; -ESTALE, -EBADMSG, -EOPNOTSUPP. Wait-free.
+ */
+int ringq_intact(const struct ringq_port *port);
+
+/* How many messages this LOSSY consumer has lost since it attached; 0 for all other ports. */
+uint64_t ringq_lost(const struct ringq_port *port);
+
+/* How many of them the last -EOVERFLOW was for. */
+uint64_t ringq_lost_last(const struct ringq_port *port);
+
+/**
  * ringq_lag - how many messages a consumer is behind the newest
  *
  * GATED: sent and not yet released by it. LOSSY: sent since those that it has taken, of those
@@ -420,6 +456,49 @@ int ringq_drain(struct ringq_port *port, int64_t timeout);
  * GATED: takes time in proportion to the number; else wait-free and short.
  */
 int64_t ringq_lag(const struct ringq_port *port);
+
+/**
+ * struct ringq_glance - a message that is copied later, perhaps
+ * @position: its number, as ringq_position() counts.
+ *
+ * It holds nothing and needs not be given back. It may be assigned, kept, and passed to
+ * consumers of the same ring in other threads and processes.
+ */
+struct ringq_glance {
+	uint64_t position;
+};
+
+/**
+ * ringq_glance - take the next message without copying it
+ * @port: of LOSSY or LATEST.
+ * @glance: (out) what to read it by, as often as wanted.
+ *
+ * As far as the port is concerned the message has been received. Returns what ringq_recv()
+ * returns.
+ */
+int ringq_glance(struct ringq_port *port, struct ringq_glance *glance, int64_t timeout);
+
+/**
+ * ringq_glance_read - copy the message
+ * @port: any consumer of the ring that @glance is from, whatever else it is doing.
+ * @msg: elem_size bytes; to be ignored after an error.
+ *
+ * Returns 1, or: -EOVERFLOW it has been overwritten (not counted by ringq_lost()); -EINVAL no
+ * such message has been sent yet; -ESTALE, -EBADMSG, -EOPNOTSUPP. Wait-free.
+ */
+int ringq_glance_read(const struct ringq_port *port, const struct ringq_glance *glance, void *msg);
+
+/**
+ * ringq_latest - the newest value
+ * @port: a consumer of LATEST.
+ * @msg: elem_size bytes.
+ *
+ * Whether this port has returned it already or not; ringq_recv() will not return it again. Still
+ * there when the producer is gone. Never waits. Returns 1, or: -EAGAIN none was ever sent; -EBUSY
+ * one is peeked; -ESTALE, -EBADMSG, -EOPNOTSUPP. Lock-free: it begins again if the producer
+ * meanwhile sends as many values as the ring holds, less at most a cache line of them.
+ */
+int ringq_latest(struct ringq_port *port, void *msg);
 
 /* Of what the last recv or peek returned: a predecessor had been shown it, not released it. */
 #define RINGQ_REDELIVERED	(1u << 0)
@@ -503,6 +582,10 @@ int ringq_check(const struct ringq *ring, enum ringq_discipline discipline, size
 
 #define RINGQ_TYPED_gated(name, type) RINGQ_TYPED_FIFO(name, type, gated)
 
+#define RINGQ_TYPED_lossy(name, type)							\
+RINGQ_TYPED_FIFO(name, type, lossy);							\
+RINGQ_TYPED_OVERWRITTEN(name, type)
+
 /* The discipline has all operations on elements. */
 #define RINGQ_TYPED_FIFO(name, type, discipline)					\
 RINGQ_TYPED_ONE(name, type, discipline);						\
@@ -572,7 +655,32 @@ RINGQ_TYPED_FN int name##_release(struct name##_consumer *q, uint64_t n)		\
 }											\
 struct name##_producer
 
+/* What may be overwritten while it is read. */
+#define RINGQ_TYPED_OVERWRITTEN(name, type)						\
+RINGQ_TYPED_FN int name##_glance(struct name##_consumer *q, struct ringq_glance *glance, \
+				 int64_t timeout)					\
+{											\
+	return ringq_glance(&q->port, glance, timeout);					\
+}											\
+RINGQ_TYPED_FN int name##_glance_read(const struct name##_consumer *q,			\
+				      const struct ringq_glance *glance, type *msg)	\
+{											\
+	return ringq_glance_read(&q->port, glance, msg);				\
+}											\
+struct name##_producer
+
+#define RINGQ_TYPED_latest(name, type)							\
+RINGQ_TYPED_ONE(name, type, latest);							\
+RINGQ_TYPED_OVERWRITTEN(name, type);							\
+RINGQ_TYPED_FN int name##_latest(struct name##_consumer *q, type *msg)			\
+{											\
+	return ringq_latest(&q->port, msg);						\
+}											\
+struct name##_producer
+
 #define ringq_spsc_id RINGQ_SPSC
 #define ringq_gated_id RINGQ_GATED
+#define ringq_lossy_id RINGQ_LOSSY
+#define ringq_latest_id RINGQ_LATEST
 
 #endif /* RINGQ_H */

@@ -6,6 +6,7 @@
  *   port.c      attach, detach, close, untyped operations    (public)
  *   spsc.c      SPSC: the slow paths of ringq/spsc.h, and its tables of operations
  *   gated.c     GATED: where the slowest reader is; a reader's arrival
+ *   broadcast.c LOSSY and LATEST: the slow paths of ringq/broadcast.h
  *   wait.c      spinning and sleeping; wake-ups where there is no module
  *   region.c    the header: written by the creator, checked by everybody else
  *   device.c    memory of /dev/ringq         \
@@ -66,6 +67,12 @@ struct ringq_ops {
 	int64_t (*recv_many)(struct ringq_port *port, void *msgs, uint64_t n, int64_t timeout);
 	int64_t (*peek)(struct ringq_port *port, uint64_t n, int64_t timeout);
 	int (*release)(struct ringq_port *port, uint64_t n);
+	/* Of what may be overwritten while it is looked at. */
+	int (*latest)(struct ringq_port *port, void *msg);
+	int (*intact)(const struct ringq_port *port);
+	int (*glance)(struct ringq_port *port, struct ringq_glance *glance, int64_t timeout);
+	int (*glance_read)(const struct ringq_port *port, const struct ringq_glance *glance,
+			   void *msg);
 	/*
 	 * A consumer: messages that it can read, and how many it is behind. A producer: those
 	 * that the slowest has not read. Right if nobody else does anything meanwhile.
@@ -305,6 +312,12 @@ uint64_t ringq_gated_peer_done(const struct ringq_port *port);
 int ringq_gated_arrive(struct ringq_port *port, const struct ringq_attach_opts *opts,
 		       int (*tail)(const struct ringq_port *port, uint64_t *pos));
 void ringq_gated_leave(struct ringq_port *port);
+
+/* broadcast.c */
+extern const struct ringq_ops ringq_lossy_producer;
+extern const struct ringq_ops ringq_lossy_consumer;
+extern const struct ringq_ops ringq_latest_producer;
+extern const struct ringq_ops ringq_latest_consumer;
 
 /* wait.c */
 int64_t ringq_now(void);

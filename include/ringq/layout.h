@@ -172,7 +172,7 @@ struct ringq_port_page {
 	__u64 claim __attribute__((aligned(RINGQ_LINE_PAIR)));	/* what is being claimed */
 	struct ringq_progress progress;
 	__u64 seen;		/* ringq_side.orphans, when this port looked for some last */
-	__u64 oldest;		/* GATED, LOSSY records producer: what lies below may be overwritten */
+	__u64 oldest;		/* GATED, LOSSY producer: what lies below may be overwritten */
 
 	__u32 state __attribute__((aligned(RINGQ_LINE_PAIR)));	/* enum ringq_port_state */
 	__u32 generation;	/* how often this page was taken */
@@ -296,6 +296,12 @@ static inline int ringq_is_broadcast(__u32 discipline)
 	return discipline >= RINGQ_GATED;
 }
 
+/* The producer overwrites what nobody has read. */
+static inline int ringq_is_lossy(__u32 discipline)
+{
+	return discipline == RINGQ_LOSSY || discipline == RINGQ_LATEST;
+}
+
 /* When the last port of a side has gone, does that end the ring for the other side? */
 static inline int ringq_side_can_end(const struct ringq_geometry *g, __u32 role)
 {
@@ -398,6 +404,9 @@ static inline int ringq_layout_slots(const struct ringq_geometry *g, struct ring
 		if (l->slots * l->per_slot != g->capacity)
 			return -EINVAL;
 	}
+	/* While one is overwritten there must be another to be read. */
+	if (ringq_is_lossy(g->discipline) && l->slots < 2)
+		return -EINVAL;
 	return g->shape == shape && ringq_is_power_of_2(l->slots) ? 0 : -EINVAL;
 }
 

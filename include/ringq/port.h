@@ -14,6 +14,15 @@
 struct ringq;
 struct ringq_ops;
 
+/* A port of LOSSY or LATEST. */
+struct ringq_lossy {
+	uint64_t within;	/* stamps of one slot and lap differ by less */
+	uint64_t slot_mask;
+	uint64_t stride;	/* from a message for this consumer to the next */
+	uint64_t lost;		/* messages overwritten before this consumer had them */
+	uint64_t lost_last;	/* of these, those that the last -EOVERFLOW was for */
+};
+
 struct ringq_port {
 	/* The line that changes with every message. */
 	uint64_t pos;		/* the next position to write or to read */
@@ -48,7 +57,10 @@ struct ringq_port {
 	uint64_t far;		/* consumer: not to look far ahead before this position */
 
 	/* What only some disciplines know. */
-	uint64_t own[16];
+	union {
+		uint64_t own[16];
+		struct ringq_lossy lossy;
+	};
 } __attribute__((aligned(RINGQ_LINE)));
 
 RINGQ_LAYOUT_ASSERT(sizeof(struct ringq_port) == 320);

@@ -132,7 +132,7 @@ static inline int ringq_consumer_is_ready(const struct ringq_view *v, __u64 need
 		return ringq_ready_claimed(v, need);
 	case RINGQ_LATEST:
 		return RINGQ_VIEW_PAGE(v, RINGQ_PRODUCER, 0, progress.done) !=
-		       RINGQ_VIEW_PROGRESS(v, at, done);
+		       ringq_view_next(v, at);
 	default:
 		return ringq_view_published(v, 0, ringq_view_next(v, at) + need - 1);
 	}
