@@ -48,6 +48,8 @@
 #ifndef RINGQ_H
 #define RINGQ_H
 
+#include <ringq/broadcast.h>
+#include <ringq/gated.h>
 #include <ringq/layout.h>
 #include <ringq/lossy_records.h>
 #include <ringq/port.h>
@@ -114,7 +116,8 @@ enum ringq_preset {
  * @discipline: enum ringq_discipline; RINGQ_SPSC by default.
  * @elem_size: bytes of a message, 1 to 2^30; with RINGQ_RECORDS, of the largest. To join, 0 accepts what is there, another
  *	value must be what is there (-EPROTOTYPE).
- * @capacity: messages, of each lane in LANES, rounded up to what the layout can hold; 65536
+ * @capacity: messages, of each lane in LANES, rounded up to what the layout can hold (LOSSY
+ *	and LATEST: two of them, or two cache lines of them, at least); 65536
  *	by default (LATEST: 8), fewer (at least 64) if they would take more than 64 MiB. With
  *	RINGQ_RECORDS, bytes: 1 MiB by default, rounded up to a power of two, to a page, and to
  *	twice the largest message and 64 bytes. ringq_get_info() tells. Not compared when joining.
@@ -306,6 +309,11 @@ int ringq_reset(struct ringq *ring);
  * producer after the last committed message, a consumer with the first that was not
  * released. Messages that a dead consumer had in hand come first, flagged (ringq_flags()).
  *
+ * But a consumer of GATED, LOSSY or LATEST gets every message itself, and begins with the next
+ * one that is sent (LATEST: with the newest), unless RINGQ_OLDEST is given. Only in a GATED ring
+ * that is RINGQ_CONSUMER_WAIT does it go on where a consumer that died (not: left) stopped, for
+ * whom the producer has been waiting; such places are given first.
+ *
  * Returns 0, or: -EBUSY the place is taken; -EPIPE this side of the ring has ended, or the
  * ring is closed and takes no producer; -EACCES the handle does not give this role;
  * -EBADMSG what the predecessor left makes no sense; -EOPNOTSUPP (memfd) /proc is not
@@ -316,7 +324,11 @@ int ringq_attach(struct ringq *ring, enum ringq_role role, struct ringq_port *po
 
 /* Flags of struct ringq_attach_opts. */
 #define RINGQ_AT_PLACE		(1u << 0)	/* take the place of number @place, or -EBUSY */
-#define RINGQ_OLDEST		(1u << 1)	/* GATED, LOSSY consumer: begin with the oldest message */
+/*
+ * GATED, LOSSY consumer: begin with the oldest message. LOSSY: that is still there, up to a ring
+ * full. GATED: that some other consumer has not released; if there is no other, with the next.
+ */
+#define RINGQ_OLDEST		(1u << 1)
 
 /**
  * struct ringq_attach_opts - which place, and where to begin
@@ -383,7 +395,14 @@ int ringq_send(struct ringq_port *port, const void *msg, int64_t timeout);
  *
  * Returns 1; 0 at end-of-file (closed, or the senders are gone, and nothing is left); or
  * -EAGAIN empty (RINGQ_NOWAIT), -ETIMEDOUT, -EINTR, -EBUSY something is peeked, -EBADMSG,
- * -EOPNOTSUPP the port is a producer.
+ * -EOPNOTSUPP the port is a producer. After an error @msg may have been written to.
+ *
+ * LOSSY: -EOVERFLOW, once: messages were overwritten before this port had them; ringq_lost_last()
+ * tells how many. The next call goes on with later ones, a quarter of the capacity above the
+ * oldest, so as not to be late again at once. The same of recv_many, peek and glance.
+ *
+ * LATEST: the newest value, if this port has not returned it yet. Values in between are not
+ * returned, and that is no error.
  */
 int ringq_recv(struct ringq_port *port, void *msg, int64_t timeout);
 
@@ -409,6 +428,10 @@ int64_t ringq_recv_many(struct ringq_port *port, void *msgs, uint64_t n, int64_t
  * All of @n, at most the capacity (-EINVAL). ringq_at() and ringq_run() give the places,
  * ringq_commit() publishes, ringq_abort() gives up. One reservation a port. Returns 0, or
  * what ringq_send() returns.
+ *
+ * LOSSY and LATEST: the messages whose places are taken are lost at once to readers that are so
+ * late, also if the reservation is given up. LATEST: one. LOSSY: at most the capacity + 1 less
+ * the messages of a cache line, 56 / elem_size (1 if they are larger).
  */
 int ringq_reserve(struct ringq_port *port, uint64_t n, int64_t timeout);
 
@@ -429,17 +452,19 @@ int ringq_commit(struct ringq_port *port, uint64_t n);
  * end-of-file, or what ringq_recv() returns. A consumer that dies before the release leaves
  * them to its successor, flagged.
  *
- * LOSSY: they may be overwritten while they are looked at, and then make no sense. The release
- * tells: nothing that was concluded from them should outlast it if it does not return 0.
+ * LOSSY and LATEST: the producer may overwrite them while they are looked at. What was made of
+ * them counts only if ringq_release(), or ringq_intact() afterwards, says so. LATEST: one.
  */
 int64_t ringq_peek(struct ringq_port *port, uint64_t n, int64_t timeout);
 
 /**
  * ringq_release - free the first n of the peeked messages
  *
- * The others can be peeked or received again. Returns 0; or -EINVAL if fewer were peeked; or, in
- * a LOSSY ring, -EOVERFLOW: some were overwritten meanwhile, and none is released. The consumer
- * goes on with the oldest message that is left (ringq_lost()).
+ * The others can be peeked or received again. Returns 0, or -EINVAL if fewer were peeked.
+ *
+ * LOSSY and LATEST: -EOVERFLOW some of them have been overwritten since, and none is to be
+ * believed. The port goes on as after any other overrun: those that are still there, if any,
+ * come again. (Of @n == 0, which gives up looking, nothing is said.)
  */
 int ringq_release(struct ringq_port *port, uint64_t n);
 
@@ -521,14 +546,6 @@ int64_t ringq_recv_records(struct ringq_port *port, struct iovec *records, uint6
  * sense any more (LOSSY: they are overwritten). Every call takes the same, small time.
  */
 const void *ringq_record(const struct ringq_port *port, uint64_t *cursor, uint32_t *size);
-
-/**
- * ringq_lost - how many messages this consumer has lost since it attached
- *
- * LOSSY: each is one that was overwritten before it was received. What was lost, received,
- * and is still there, together is what was sent. 0 in other rings.
- */
-uint64_t ringq_lost(const struct ringq_port *port);
 
 /**
  * ringq_at - the i-th of the reserved or peeked messages
@@ -639,6 +656,76 @@ int ringq_iter_finish(struct ringq_iter *iter);
  * for good, and something is left. A ring that was closed can still be drained.
  */
 int ringq_drain(struct ringq_port *port, int64_t timeout);
+
+/**
+ * ringq_intact - is what is peeked still as it was?
+ * @port: of LOSSY or LATEST.
+ *
+ * For one who holds messages for long, and would rather stop than go on in vain. What was read
+ * before a call that returns 1 was whole. Returns 1, or: -EOVERFLOW some of it is overwritten;
+ * -EINVAL nothing is peeked; -ESTALE, -EBADMSG, -EOPNOTSUPP. Wait-free.
+ */
+int ringq_intact(const struct ringq_port *port);
+
+/* How many messages this LOSSY consumer has lost since it attached; 0 for all other ports. */
+uint64_t ringq_lost(const struct ringq_port *port);
+
+/* How many of them the last -EOVERFLOW was for. */
+uint64_t ringq_lost_last(const struct ringq_port *port);
+
+/**
+ * ringq_lag - how many messages a consumer is behind the newest
+ *
+ * GATED: sent and not yet released by it. LOSSY: sent since those that it has taken, of those
+ * that are for it (struct ringq_attach_opts.stride); it may have lost some of them. LATEST:
+ * values sent since the one that it returned last. Right at some moment during the call.
+ * Returns a number, or: -EOPNOTSUPP a producer, or another discipline; -ESTALE, -EBADMSG.
+ * GATED: takes time in proportion to the number; else wait-free and short.
+ */
+int64_t ringq_lag(const struct ringq_port *port);
+
+/**
+ * struct ringq_glance - a message that is copied later, perhaps
+ * @position: its number, as ringq_position() counts.
+ *
+ * It holds nothing and needs not be given back. It may be assigned, kept, and passed to
+ * consumers of the same ring in other threads and processes.
+ */
+struct ringq_glance {
+	uint64_t position;
+};
+
+/**
+ * ringq_glance - take the next message without copying it
+ * @port: of LOSSY or LATEST.
+ * @glance: (out) what to read it by, as often as wanted.
+ *
+ * As far as the port is concerned the message has been received. Returns what ringq_recv()
+ * returns.
+ */
+int ringq_glance(struct ringq_port *port, struct ringq_glance *glance, int64_t timeout);
+
+/**
+ * ringq_glance_read - copy the message
+ * @port: any consumer of the ring that @glance is from, whatever else it is doing.
+ * @msg: elem_size bytes; to be ignored after an error.
+ *
+ * Returns 1, or: -EOVERFLOW it has been overwritten (not counted by ringq_lost()); -EINVAL no
+ * such message has been sent yet; -ESTALE, -EBADMSG, -EOPNOTSUPP. Wait-free.
+ */
+int ringq_glance_read(const struct ringq_port *port, const struct ringq_glance *glance, void *msg);
+
+/**
+ * ringq_latest - the newest value
+ * @port: a consumer of LATEST.
+ * @msg: elem_size bytes.
+ *
+ * Whether this port has returned it already or not; ringq_recv() will not return it again. Still
+ * there when the producer is gone. Never waits. Returns 1, or: -EAGAIN none was ever sent; -EBUSY
+ * one is peeked; -ESTALE, -EBADMSG, -EOPNOTSUPP. Lock-free: it begins again if the producer
+ * meanwhile sends as many values as the ring holds, less at most a cache line of them.
+ */
+int ringq_latest(struct ringq_port *port, void *msg);
 
 /* Of what the last recv or peek returned: a predecessor had been shown it, not released it. */
 #define RINGQ_REDELIVERED	(1u << 0)
@@ -771,8 +858,29 @@ int ringq_check(const struct ringq *ring, enum ringq_discipline discipline, size
 
 #define RINGQ_TYPED_spsc(name, type) RINGQ_TYPED_FIFO(name, type, spsc)
 
+#define RINGQ_TYPED_gated(name, type) RINGQ_TYPED_FIFO(name, type, gated)
+
+#define RINGQ_TYPED_lossy(name, type)							\
+RINGQ_TYPED_FIFO(name, type, lossy);							\
+RINGQ_TYPED_OVERWRITTEN(name, type)
+
 /* The discipline has all operations on elements. */
-#define RINGQ_TYPED_FIFO(name, type, discipline)						\
+#define RINGQ_TYPED_FIFO(name, type, discipline)					\
+RINGQ_TYPED_ONE(name, type, discipline);						\
+RINGQ_TYPED_FN int64_t name##_send_many(struct name##_producer *q, const type *msgs,	\
+				       uint64_t n, int64_t timeout)			\
+{											\
+	return ringq_##discipline##_send_many(&q->port, msgs, sizeof(type), n, timeout); \
+}											\
+RINGQ_TYPED_FN int64_t name##_recv_many(struct name##_consumer *q, type *msgs,		\
+				       uint64_t n, int64_t timeout)			\
+{											\
+	return ringq_##discipline##_recv_many(&q->port, msgs, sizeof(type), n, timeout); \
+}											\
+struct name##_producer
+
+/* Those on one element, and in place. */
+#define RINGQ_TYPED_ONE(name, type, discipline)						\
 struct name##_producer {								\
 	struct ringq_port port;								\
 };											\
@@ -795,11 +903,6 @@ RINGQ_TYPED_FN int name##_send(struct name##_producer *q, const type *msg, int64
 {											\
 	return ringq_##discipline##_send(&q->port, msg, sizeof(type), timeout);		\
 }											\
-RINGQ_TYPED_FN int64_t name##_send_many(struct name##_producer *q, const type *msgs,	\
-				       uint64_t n, int64_t timeout)			\
-{											\
-	return ringq_##discipline##_send_many(&q->port, msgs, sizeof(type), n, timeout); \
-}											\
 RINGQ_TYPED_FN int name##_reserve(struct name##_producer *q, uint64_t n, int64_t timeout) \
 {											\
 	return ringq_##discipline##_reserve(&q->port, sizeof(type), n, timeout);	\
@@ -820,11 +923,6 @@ RINGQ_TYPED_FN int64_t name##_send_all(struct name##_producer *q, const type *ms
 RINGQ_TYPED_FN int name##_recv(struct name##_consumer *q, type *msg, int64_t timeout)	\
 {											\
 	return ringq_##discipline##_recv(&q->port, msg, sizeof(type), timeout);		\
-}											\
-RINGQ_TYPED_FN int64_t name##_recv_many(struct name##_consumer *q, type *msgs,		\
-				       uint64_t n, int64_t timeout)			\
-{											\
-	return ringq_##discipline##_recv_many(&q->port, msgs, sizeof(type), n, timeout); \
 }											\
 RINGQ_TYPED_FN int64_t name##_peek(struct name##_consumer *q, uint64_t n, int64_t timeout) \
 {											\
@@ -874,6 +972,32 @@ RINGQ_TYPED_FN int64_t name##_consume(struct name##_consumer *q, uint64_t max,		
 }											\
 struct name##_producer
 
+/* What may be overwritten while it is read. */
+#define RINGQ_TYPED_OVERWRITTEN(name, type)						\
+RINGQ_TYPED_FN int name##_glance(struct name##_consumer *q, struct ringq_glance *glance, \
+				 int64_t timeout)					\
+{											\
+	return ringq_glance(&q->port, glance, timeout);					\
+}											\
+RINGQ_TYPED_FN int name##_glance_read(const struct name##_consumer *q,			\
+				      const struct ringq_glance *glance, type *msg)	\
+{											\
+	return ringq_glance_read(&q->port, glance, msg);				\
+}											\
+struct name##_producer
+
+#define RINGQ_TYPED_latest(name, type)							\
+RINGQ_TYPED_ONE(name, type, latest);							\
+RINGQ_TYPED_OVERWRITTEN(name, type);							\
+RINGQ_TYPED_FN int name##_latest(struct name##_consumer *q, type *msg)			\
+{											\
+	return ringq_latest(&q->port, msg);						\
+}											\
+struct name##_producer
+
 #define ringq_spsc_id RINGQ_SPSC
+#define ringq_gated_id RINGQ_GATED
+#define ringq_lossy_id RINGQ_LOSSY
+#define ringq_latest_id RINGQ_LATEST
 
 #endif /* RINGQ_H */

@@ -15,6 +15,7 @@ static const struct {
 	{ EINTR, "a signal came while waiting" },
 	{ EPIPE, "the ring is closed, or the other side has left for good" },
 	{ EOWNERDEAD, "the process on the other side died" },
+	{ EOVERFLOW, "messages were overwritten before they could be read" },
 	{ ESTALE, "this port or ring is not attached any more, or belongs to the parent process" },
 	{ EBADMSG, "this is no ring, or its contents are corrupt" },
 	{ EPROTO, "this ring, or the module, is of another version" },

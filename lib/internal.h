@@ -8,6 +8,8 @@
  *   backoff.c   pauses that grow                             (public)
  *   spsc.c      SPSC: the slow paths of ringq/spsc.h, and its tables of operations
  *   records.c, lossy_records.c     likewise, for records
+ *   gated.c     GATED: where the slowest reader is; a reader's arrival
+ *   broadcast.c LOSSY and LATEST: the slow paths of ringq/broadcast.h
  *   wait.c      spinning and sleeping; wake-ups where there is no module
  *   region.c    the header: written by the creator, checked by everybody else
  *   device.c    memory of /dev/ringq         \
@@ -68,11 +70,22 @@ struct ringq_ops {
 	int64_t (*recv_many)(struct ringq_port *port, void *msgs, uint64_t n, int64_t timeout);
 	int64_t (*peek)(struct ringq_port *port, uint64_t n, int64_t timeout);
 	int (*release)(struct ringq_port *port, uint64_t n);
+	/* Of what may be overwritten while it is looked at. */
+	int (*latest)(struct ringq_port *port, void *msg);
+	int (*intact)(const struct ringq_port *port);
+	int (*glance)(struct ringq_port *port, struct ringq_glance *glance, int64_t timeout);
+	int (*glance_read)(const struct ringq_port *port, const struct ringq_glance *glance,
+			   void *msg);
+	/* A consumer: how many messages it is behind. */
+	uint64_t (*lag)(const struct ringq_port *port);
 	/* Of what is reserved or peeked; n, if not NULL, becomes how many lie in a row. */
 	void *(*at)(const struct ringq_port *port, uint64_t i, uint64_t *n);
 	/* All of n or nothing. (That is how a reserve is anyway.) */
 	int64_t (*recv_all)(struct ringq_port *port, void *msgs, uint64_t n, int64_t timeout);
-	/* Consumer: published for it, not released. Producer: sent by it, or all, not released. */
+	/*
+	 * Consumer: published for it, not released. Producer: sent by it, or all, not released (by
+	 * the slowest). Right if nobody else does anything meanwhile.
+	 */
 	uint64_t (*len)(const struct ringq_port *port);
 	/* What is left of the capacity, where that does not count messages. */
 	uint64_t (*room)(const struct ringq_port *port);
@@ -212,6 +225,14 @@ static inline unsigned char *ringq_lane_data(const struct ringq *ring, unsigned 
 	uint64_t times = ringq_is_mirrored(&ring->geometry) ? 2 : 1;
 
 	return base + ring->layout.data + lane * times * ring->layout.lane_data;
+}
+
+/* ringq_progress_begin() while others may be looking; who sees done sees the rest. */
+static inline void ringq_progress_move(struct ringq_progress *progress, uint64_t pos)
+{
+	ringq_store_relaxed(&progress->taken, pos);
+	ringq_store_relaxed(&progress->hand, pos);
+	ringq_store_release(&progress->done, pos);
 }
 
 static inline bool ringq_bit(const __u64 *words, uint32_t i)
@@ -356,10 +377,37 @@ int ringq_records_succeed(struct ringq_port *port, uint32_t lane, uint32_t head,
 /* lossy_records.c */
 extern const struct ringq_ops ringq_lossy_records_producer;
 extern const struct ringq_ops ringq_lossy_records_consumer;
+/*
+ * The first position from one on, which must be less than a lap late, that is not published.
+ * At most so many are looked at.
+ */
+uint64_t ringq_spsc_published(const struct ringq_port *port, uint32_t lane, uint64_t from,
+			      uint64_t most);
+
+/* gated.c */
+extern const struct ringq_ops ringq_gated_producer;
+extern const struct ringq_ops ringq_gated_consumer;
+/* For all that gate, of elements or of records. */
+uint64_t ringq_gated_peer_done(const struct ringq_port *port);
+/*
+ * Puts the reader's gate where it begins to read: its progress says where that is. @tail tells
+ * the first position that is not published, or an error.
+ */
+int ringq_gated_arrive(struct ringq_port *port, const struct ringq_attach_opts *opts,
+		       int (*tail)(const struct ringq_port *port, uint64_t *pos));
+void ringq_gated_leave(struct ringq_port *port);
+
+/* broadcast.c */
+extern const struct ringq_ops ringq_lossy_producer;
+extern const struct ringq_ops ringq_lossy_consumer;
+extern const struct ringq_ops ringq_latest_producer;
+extern const struct ringq_ops ringq_latest_consumer;
 
 /* wait.c */
 int64_t ringq_now(void);
 bool ringq_ready(const struct ringq_port *port, uint64_t need);
+/* GATED: where the slowest reader but one is, at most a lap behind pos; pos, if there is none. */
+uint64_t ringq_slowest(const struct ringq_port *port, uint64_t pos, uint32_t skip);
 int ringq_wait(struct ringq_port *port, uint64_t need, uint64_t ends, int64_t timeout);
 int ringq_futex_sleep(struct ringq_port *port, uint64_t need, uint64_t ends, int64_t timeout);
 void ringq_futex_kick(struct ringq_port *port, uint32_t role, uint64_t count);

@@ -91,8 +91,10 @@ static int lossy_place(struct ringq_port *p, uint64_t pos)
 /* The number of the record at the position is this: those between are lost. */
 static void lossy_count(struct ringq_port *p, uint64_t number)
 {
-	if (p->lossy.number != RINGQ_NO_NUMBER)
+	if (p->lossy.number != RINGQ_NO_NUMBER) {
+		p->lossy.lost_last += number - p->lossy.number;
 		p->lossy.lost += number - p->lossy.number;
+	}
 	p->lossy.number = number;
 	p->limit = UINT64_MAX;
 }
@@ -107,6 +109,7 @@ RINGQ_PUBLIC int ringq_lossy_records_overrun(struct ringq_port *p)
 	int i;
 
 	p->held = 0;
+	p->lossy.lost_last = 0;
 	for (i = 0; i < RINGQ_LOSSY_TRIES; i++) {
 		oldest = lossy_oldest(p);
 		if (oldest < p->pos || oldest > ringq_load_acquire(&p->lossy.sent->done) ||

@@ -207,14 +207,15 @@ static int ringq_places_choose(struct ringq *ring, uint32_t role,
  */
 static void ringq_places_count(struct ringq *ring, uint32_t role, uint32_t index)
 {
+	struct ringq_port_page *page = ringq_port_page(ring, ring->base, role, index), *producer;
 	__u64 *kept = &ringq_attention_of(ring, ring->base)->kept[index / 64];
 	uint64_t bit = UINT64_C(1) << index % 64;
 
 	if (ring->geometry.discipline == RINGQ_GATED && role == RINGQ_CONSUMER &&
-	    !(ringq_load_acquire(kept) & bit))
-		ringq_progress_begin(&ringq_port_page(ring, ring->base, role, index)->progress,
-				     ringq_load_acquire(&ringq_port_page(ring, ring->base,
-								RINGQ_PRODUCER, 0)->progress.done));
+	    !(ringq_load_acquire(kept) & bit)) {
+		producer = ringq_port_page(ring, ring->base, RINGQ_PRODUCER, 0);
+		ringq_progress_move(&page->progress, ringq_load_acquire(&producer->progress.done));
+	}
 	__atomic_fetch_or(ringq_live(ring, role, index), bit, __ATOMIC_SEQ_CST);
 	if (role == RINGQ_CONSUMER)
 		__atomic_fetch_and(kept, ~bit, __ATOMIC_SEQ_CST);

@@ -23,6 +23,7 @@ static void ringq_port_void(struct ringq_port *port)
 	port->stamp = (__u64 *)nothing;
 	port->stamps = (__u64 *)nothing;
 	port->attention = (__u64 *)nothing;
+	port->peer_done = (__u64 *)nothing;
 	port->ops = &none;
 	port->elem_size = 1;
 	port->error = -ESTALE;
@@ -89,6 +90,7 @@ RINGQ_PUBLIC int ringq_attach_with(struct ringq *ring, enum ringq_role role,
 	port->ops = ringq_ops_of(ring->geometry.discipline, ring->geometry.shape, role);
 	port->capacity = ring->geometry.capacity;
 	port->elem_size = ring->geometry.elem_size;
+	port->peer_done = NULL;
 	r = ring->backend->attach(port, &o);
 	if (r < 0) {
 		ringq_port_void(port);
@@ -208,13 +210,6 @@ RINGQ_PUBLIC const void *ringq_record(const struct ringq_port *port, uint64_t *c
 	return port->ops->record ? port->ops->record(port, cursor, size) : NULL;
 }
 
-RINGQ_PUBLIC uint64_t ringq_lost(const struct ringq_port *port)
-{
-	if (port->error == -ESTALE || port->ring->geometry.discipline != RINGQ_LOSSY)
-		return 0;
-	return port->role == RINGQ_CONSUMER ? port->lossy.lost : 0;
-}
-
 RINGQ_PUBLIC void *ringq_at(const struct ringq_port *port, uint64_t i)
 {
 	return port->ops->at ? port->ops->at(port, i, NULL) : NULL;
@@ -235,6 +230,35 @@ RINGQ_PUBLIC void *ringq_run(const struct ringq_port *port, uint64_t i, uint64_t
 RINGQ_PUBLIC int ringq_drain(struct ringq_port *port, int64_t timeout)
 {
 	return RINGQ_CALL(port, drain, timeout);
+}
+
+RINGQ_PUBLIC int ringq_latest(struct ringq_port *port, void *msg)
+{
+	return RINGQ_CALL(port, latest, msg);
+}
+
+RINGQ_PUBLIC int ringq_intact(const struct ringq_port *port)
+{
+	return RINGQ_CALL(port, intact);
+}
+
+RINGQ_PUBLIC int ringq_glance(struct ringq_port *port, struct ringq_glance *glance,
+			      int64_t timeout)
+{
+	return RINGQ_CALL(port, glance, glance, timeout);
+}
+
+RINGQ_PUBLIC int ringq_glance_read(const struct ringq_port *port,
+				   const struct ringq_glance *glance, void *msg)
+{
+	return RINGQ_CALL(port, glance_read, glance, msg);
+}
+
+RINGQ_PUBLIC int64_t ringq_lag(const struct ringq_port *port)
+{
+	if (port->error)
+		return port->error;
+	return port->ops->lag ? (int64_t)port->ops->lag(port) : -EOPNOTSUPP;
 }
 
 RINGQ_PUBLIC int ringq_port_fd(const struct ringq_port *port)

@@ -75,6 +75,9 @@ const struct ringq_ops *ringq_ops_of(uint32_t discipline, uint32_t shape, uint32
 {
 	static const struct ringq_ops *const fixed[][2] = {
 		[RINGQ_SPSC] = { &ringq_spsc_producer, &ringq_spsc_consumer },
+		[RINGQ_GATED] = { &ringq_gated_producer, &ringq_gated_consumer },
+		[RINGQ_LOSSY] = { &ringq_lossy_producer, &ringq_lossy_consumer },
+		[RINGQ_LATEST] = { &ringq_latest_producer, &ringq_latest_consumer },
 	};
 	static const struct ringq_ops *const records[][2] = {
 		[RINGQ_SPSC] = { &ringq_records_producer, &ringq_records_consumer },
@@ -120,6 +123,9 @@ static int ringq_plan_elements(struct ringq_geometry *g, const struct ringq_opts
 		if (g->shape == RINGQ_SHAPE_LINE)
 			per_slot = ringq_per_line(g->elem_size);
 	}
+	/* While one is overwritten there must be another to be read. */
+	if (ringq_is_lossy(g->discipline) && capacity < 2 * per_slot)
+		capacity = 2 * per_slot;
 	g->capacity = ringq_round_capacity(capacity, per_slot);
 	return g->capacity ? 0 : -EFBIG;
 }

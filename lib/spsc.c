@@ -255,12 +255,8 @@ RINGQ_PUBLIC int64_t ringq_time_left(int64_t *deadline, int64_t timeout)
 	return left > 0 ? left : 1;
 }
 
-/*
- * The first position from one on, which must be less than a lap late, that is not published.
- * At most so many are looked at.
- */
-static uint64_t ringq_spsc_published(const struct ringq_port *p, uint32_t lane, uint64_t from,
-				     uint64_t most)
+uint64_t ringq_spsc_published(const struct ringq_port *p, uint32_t lane, uint64_t from,
+			      uint64_t most)
 {
 	const struct ringq *ring = p->ring;
 	uint64_t pos = from, stamp;

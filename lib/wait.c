@@ -107,18 +107,30 @@ int64_t ringq_now(void)
 	return ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec;
 }
 
+static struct ringq_view ringq_view_of(const struct ringq_port *p)
+{
+	return (struct ringq_view){
+		.geometry = &p->ring->geometry, .layout = &p->ring->layout, .memory = p,
+		.role = p->role, .port = p->index,
+	};
+}
+
 /*
  * Are there need messages (consumer), is there room for need (producer)? Right for garbage
  * too: it then says yes, and who comes to fetch finds the corruption.
  */
 bool ringq_ready(const struct ringq_port *p, uint64_t need)
 {
-	const struct ringq_view view = {
-		.geometry = &p->ring->geometry, .layout = &p->ring->layout, .memory = p,
-		.role = p->role, .port = p->index,
-	};
+	const struct ringq_view view = ringq_view_of(p);
 
 	return ringq_is_ready(&view, need);
+}
+
+uint64_t ringq_slowest(const struct ringq_port *p, uint64_t pos, uint32_t skip)
+{
+	const struct ringq_view view = ringq_view_of(p);
+
+	return ringq_view_slowest(&view, pos, skip);
 }
 
 static bool ringq_done_waiting(const struct ringq_port *p, uint64_t need, uint64_t ends)
@@ -155,6 +167,9 @@ RINGQ_PUBLIC void ringq_attend(struct ringq_port *p, uint64_t count)
 		atomic_thread_fence(memory_order_seq_cst);
 		word = ringq_load_relaxed(ringq_word_of(p->ring, p->base, p->role));
 	}
+	/* What a broadcast publishes is for all of them. */
+	if (p->role == RINGQ_PRODUCER && ringq_is_broadcast(p->ring->geometry.discipline))
+		count = UINT64_MAX;
 	if (word & RINGQ_ARMED)
 		p->ring->backend->kick(p, ringq_other_role(p->role), count);
 }

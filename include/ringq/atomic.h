@@ -21,6 +21,20 @@
 /* Orders what the compiler emits, not what the machine does. */
 #define ringq_compiler_barrier() __asm__ volatile("" ::: "memory")
 
+/* Of what comes before, loads; of what comes after, everything. */
+ringq_inline void ringq_fence_acquire(void)
+{
+	ringq_compiler_barrier();
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+}
+
+/* Of what comes before, everything; of what comes after, stores. */
+ringq_inline void ringq_fence_release(void)
+{
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	ringq_compiler_barrier();
+}
+
 /* Waits a moment inside a loop that looks at memory. */
 ringq_inline void ringq_pause(void)
 {

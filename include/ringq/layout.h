@@ -160,6 +160,7 @@ struct ringq_lane {
 
 /*
  * A port's own page. The progress is a consumer's (but in LANES, where each lane has its own).
+ * The claim is a port's of a side that claims; in GATED a reader's says that its gate stands.
  * A producer's @done: everything below is published. It is stored when the port finds the ring
  * full, sleeps, polls or leaves, never more than a lap late; a successor walks on from it over
  * the stamps, or the headers. LOSSY and LATEST store it at every message, and in LOSSY records
@@ -178,7 +179,7 @@ struct ringq_port_page {
 	__u32 role;		/* enum ringq_role */
 	__u32 pid;		/* the owner's, in its own pid namespace... */
 	__u64 pid_ns;		/* ...which is this one (inode number in nsfs) */
-	__u64 oldest;		/* LOSSY records, producer: what lies below may be overwritten */
+	__u64 oldest;		/* GATED, LOSSY producer: what lies below may be overwritten */
 
 	__u32 wake __attribute__((aligned(RINGQ_LINE_PAIR)));	/* futex: RINGQ_AWAKE ... */
 };
@@ -296,6 +297,12 @@ static inline int ringq_is_broadcast(__u32 discipline)
 	return discipline >= RINGQ_GATED;
 }
 
+/* The producer overwrites what nobody has read. */
+static inline int ringq_is_lossy(__u32 discipline)
+{
+	return discipline == RINGQ_LOSSY || discipline == RINGQ_LATEST;
+}
+
 /* When the last port of a side has gone, does that end the ring for the other side? */
 static inline int ringq_side_can_end(const struct ringq_geometry *g, __u32 role)
 {
@@ -406,6 +413,9 @@ static inline int ringq_layout_slots(const struct ringq_geometry *g, struct ring
 		if (l->slots * l->per_slot != g->capacity)
 			return -EINVAL;
 	}
+	/* While one is overwritten there must be another to be read. */
+	if (ringq_is_lossy(g->discipline) && l->slots < 2)
+		return -EINVAL;
 	return g->shape == shape && ringq_is_power_of_2(l->slots) ? 0 : -EINVAL;
 }
 

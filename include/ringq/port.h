@@ -22,9 +22,13 @@ struct ringq_port_records {
 	uint64_t reserved;	/* ...which is so large */
 };
 
-/* A port of LOSSY. */
+/* A port of LOSSY or LATEST. */
 struct ringq_lossy {
 	uint64_t lost;		/* messages overwritten before this consumer had them */
+	uint64_t lost_last;	/* of these, those that the last -EOVERFLOW was for */
+	uint64_t within;	/* stamps of one slot and lap differ by less */
+	uint64_t slot_mask;
+	uint64_t stride;	/* from a message for this consumer to the next */
 	__u64 *oldest;		/* records: in the producer's page */
 	const struct ringq_progress *sent;	/* records, consumer: how far the producer is */
 	uint64_t number;	/* records: of the one at pos */

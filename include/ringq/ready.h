@@ -144,7 +144,7 @@ static inline int ringq_consumer_is_ready(const struct ringq_view *v, __u64 need
 		return ringq_ready_claimed(v, need);
 	case RINGQ_LATEST:
 		return RINGQ_VIEW_PAGE(v, RINGQ_PRODUCER, 0, progress.done) !=
-		       RINGQ_VIEW_PROGRESS(v, at, done);
+		       ringq_view_next(v, at);
 	default:
 		pos = ringq_view_next(v, at);
 		if (v->geometry->shape == RINGQ_SHAPE_RECORDS)
@@ -153,26 +153,54 @@ static inline int ringq_consumer_is_ready(const struct ringq_view *v, __u64 need
 	}
 }
 
-/* The position below which everything is free, as far as consumers' positions say. */
-static inline __u64 ringq_view_done(const struct ringq_view *v, __u64 pos)
+/* Word i of the bits that say which consumers gate, in the order that ringq/gated.h explains. */
+static inline __u64 ringq_view_gates(const struct ringq_view *v, __u32 i)
 {
-	const __u64 live = v->layout->attention + offsetof(struct ringq_attention, live) +
+	const __u64 at = v->layout->attention + i * sizeof(__u64);
+	const __u64 live = at + offsetof(struct ringq_attention, live) +
 			   RINGQ_CONSUMER * sizeof(__u64) * RINGQ_SIDE_WORDS;
-	const __u64 kept = v->layout->attention + offsetof(struct ringq_attention, kept);
-	int gated = v->geometry->discipline == RINGQ_GATED;
-	__u64 done = gated ? pos : v->geometry->first, bits, one;
+	__u64 bits = ringq_word_at(v->memory, live);
+
+	bits |= ringq_word_at(v->memory, at + offsetof(struct ringq_attention, kept));
+	return bits | ringq_word_at(v->memory, live);
+}
+
+/*
+ * GATED: where the slowest consumer is, at most a lap behind pos; pos, if there is none. One of
+ * them may be left out. (A place whose reader came and died during the look was seen neither as
+ * live nor as kept; but then the epoch is another.)
+ */
+static inline __u64 ringq_view_slowest(const struct ringq_view *v, __u64 pos, __u32 skip)
+{
+	const __u64 at = v->layout->attention + offsetof(struct ringq_attention, epoch);
+	__u64 behind, gates = 0, epoch, one;
+	__u32 i;
+
+	do {
+		epoch = ringq_word_at(v->memory, at);
+		behind = 0;
+		for (i = 0; i < v->geometry->consumers; i++) {
+			if (i % 64 == 0)
+				gates = ringq_view_gates(v, i / 64);
+			if (i == skip || !(gates >> i % 64 & 1))
+				continue;
+			one = pos - RINGQ_VIEW_PROGRESS(v, ringq_view_progress(v, i), done);
+			if ((__s64)one > (__s64)behind)
+				behind = one;
+		}
+	} while (ringq_word_at(v->memory, at) != epoch);
+	return pos - (behind < v->geometry->capacity ? behind : v->geometry->capacity);
+}
+
+/* Where the consumer is; of several that share the messages, who knows most. */
+static inline __u64 ringq_view_done(const struct ringq_view *v)
+{
+	__u64 done = v->geometry->first, one;
 	__u32 i;
 
 	for (i = 0; i < v->geometry->consumers; i++) {
-		if (gated) {
-			bits = ringq_word_at(v->memory, live + i / 64 * sizeof(__u64)) |
-			       ringq_word_at(v->memory, kept + i / 64 * sizeof(__u64));
-			if (!(bits >> i % 64 & 1))
-				continue;
-		}
 		one = RINGQ_VIEW_PROGRESS(v, ringq_view_progress(v, i), done);
-		/* The slowest of them; or who knows most, where they share the messages. */
-		if (gated ? (__s64)(one - done) < 0 : (__s64)(one - done) > 0)
+		if ((__s64)(one - done) > 0)
 			done = one;
 	}
 	return done;
@@ -188,7 +216,7 @@ static inline int ringq_room_claimed(const struct ringq_view *v, __u64 need)
 	else
 		pos = ringq_claim_end(RINGQ_VIEW_PAGE(v, RINGQ_PRODUCER, v->port, claim),
 				      RINGQ_VIEW_PAGE(v, RINGQ_PRODUCER, v->port, progress.done));
-	done = ringq_view_done(v, pos);
+	done = ringq_view_done(v);
 	/* Downwards, as far as that position does not say enough. */
 	for (i = need; i; i--) {
 		__u64 at = ringq_stamp_at(v->geometry, v->layout, 0, pos + i - 1);
@@ -221,8 +249,11 @@ static inline int ringq_producer_is_ready(const struct ringq_view *v, __u64 need
 						 v->port * sizeof(struct ringq_lane) +
 						 offsetof(struct ringq_lane, progress), done);
 		break;
+	case RINGQ_GATED:
+		used = pos - ringq_view_slowest(v, pos, RINGQ_SIDE_MAX);
+		break;
 	default:
-		used = pos - ringq_view_done(v, pos);
+		used = pos - ringq_view_done(v);
 	}
 	return used > capacity || capacity - used >= need;
 }

@@ -116,7 +116,8 @@ enum ringq_role {
  * @elem_size: bytes of an element, 1 to 2^30; RECORDS: of the largest message, at most half of
  *	the capacity less 32.
  * @flags: RINGQ_PRODUCER_WAIT, RINGQ_CONSUMER_WAIT, RINGQ_FENCE.
- * @capacity: elements, of each lane. LINE: (56 / elem_size) << m; SLOT and APART: 1 << m.
+ * @capacity: elements, of each lane. LINE: (56 / elem_size) << m; SLOT and APART: 1 << m;
+ *	m at least 1 in LOSSY and LATEST.
  *	RECORDS: bytes, 1 << m, and at least 1 << bulk_shift.
  * @first: position of the first message, below 2^60; 0 unless a test wants otherwise. RECORDS:
  *	a multiple of 8.
