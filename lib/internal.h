@@ -317,6 +317,15 @@ extern const struct ringq_ops ringq_spsc_producer;
 extern const struct ringq_ops ringq_spsc_consumer;
 /* For all that read in order: the port at position pos of a lane, whose progress it is given. */
 void ringq_spsc_enter(struct ringq_port *port, uint32_t lane, uint64_t pos);
+/* A message at its position: 1, and limit is behind it; none: 0; or -EBADMSG. */
+int ringq_spsc_fetch(struct ringq_port *port);
+/*
+ * How many messages of a lane are published from a position on, at most so many. From where
+ * the consumer is: how many wait there. From one that is less than a lap late: how far the
+ * producer has come.
+ */
+uint64_t ringq_spsc_pending(const struct ringq_port *port, uint32_t lane, uint64_t pos,
+			    uint64_t most);
 int ringq_spsc_attach_producer(struct ringq_port *port, const struct ringq_attach_opts *opts);
 void ringq_spsc_detach_producer(struct ringq_port *port);
 int ringq_spsc_attach_consumer(struct ringq_port *port, const struct ringq_attach_opts *opts);
@@ -360,6 +369,8 @@ extern const struct ringq_ops ringq_lossy_records_consumer;
 /* wait.c */
 int64_t ringq_now(void);
 bool ringq_ready(const struct ringq_port *port, uint64_t need);
+/* Is a position of a lane, any number, or a later one in its place, published? */
+bool ringq_published(const struct ringq_port *port, uint32_t lane, uint64_t pos);
 int ringq_wait(struct ringq_port *port, uint64_t need, uint64_t ends, int64_t timeout);
 int ringq_futex_sleep(struct ringq_port *port, uint64_t need, uint64_t ends, int64_t timeout);
 void ringq_futex_kick(struct ringq_port *port, uint32_t role, uint64_t count);

@@ -85,10 +85,24 @@ RINGQ_PUBLIC int ringq_spsc_room(struct ringq_port *p, uint64_t need, int64_t ti
 	}
 }
 
+int ringq_spsc_fetch(struct ringq_port *p)
+{
+	int64_t ahead = ringq_load_acquire(ringq_spsc_stamp(p, p->elem_size)) -
+			RINGQ_STAMP(p->pos, RINGQ_FULL);			/* R1 */
+
+	if (ahead < 0)
+		return 0;
+	if ((uint64_t)ahead >= p->capacity << 2)
+		return ringq_corrupt(p);
+	p->limit = p->pos + (ahead >> 2) + 1;
+	p->flags = 0;
+	return 1;
+}
+
 /* A message at the port's position: 1; end-of-file: 0. */
 RINGQ_PUBLIC int ringq_spsc_look(struct ringq_port *p, int64_t timeout)
 {
-	int64_t deadline = 0, ahead;
+	int64_t deadline = 0;
 	uint64_t word;
 	int r;
 
@@ -100,15 +114,9 @@ RINGQ_PUBLIC int ringq_spsc_look(struct ringq_port *p, int64_t timeout)
 	for (;;) {
 		/* The end is looked at first: what was published before it is seen then. */
 		word = ringq_load_acquire(p->attention);
-		ahead = ringq_load_acquire(ringq_spsc_stamp(p, p->elem_size)) -
-			RINGQ_STAMP(p->pos, RINGQ_FULL);			/* R1 */
-		if (ahead >= 0 && (uint64_t)ahead >= p->capacity << 2)
-			return ringq_corrupt(p);
-		if (ahead >= 0) {
-			p->limit = p->pos + (ahead >> 2) + 1;
-			p->flags = 0;
-			return 1;
-		}
+		r = ringq_spsc_fetch(p);
+		if (r)
+			return r;
 		if (word & RINGQ_ENDED)
 			return 0;
 		timeout = ringq_time_left(&deadline, timeout);
@@ -256,25 +264,27 @@ RINGQ_PUBLIC int64_t ringq_time_left(int64_t *deadline, int64_t timeout)
 }
 
 /*
- * The first position from one on, which must be less than a lap late, that is not published.
- * At most so many are looked at.
+ * One producer publishes in order, so what is published ends once: far ahead by doubling, then
+ * by halving. While others read the lane, or write to it, this is just a number up to most.
  */
-static uint64_t ringq_spsc_published(const struct ringq_port *p, uint32_t lane, uint64_t from,
-				     uint64_t most)
+uint64_t ringq_spsc_pending(const struct ringq_port *p, uint32_t lane, uint64_t pos, uint64_t most)
 {
-	const struct ringq *ring = p->ring;
-	uint64_t pos = from, stamp;
-	int64_t ahead;
+	uint64_t there = 0, not_there = 1, middle;
 
-	while (pos - from < most) {
-		stamp = ringq_load_acquire((const __u64 *)
-			(p->base + ringq_stamp_at(&ring->geometry, &ring->layout, lane, pos)));
-		ahead = stamp - RINGQ_STAMP(pos, RINGQ_FULL);
-		if (ahead < 0 || (uint64_t)ahead >= ring->geometry.capacity << 2)
-			break;
-		pos += (ahead >> 2) + 1;
+	while (not_there <= most && ringq_published(p, lane, pos + not_there - 1)) {
+		there = not_there;
+		not_there *= 2;
 	}
-	return pos;
+	if (not_there > most)
+		not_there = most + 1;
+	while (not_there - there > 1) {
+		middle = there + (not_there - there) / 2;
+		if (ringq_published(p, lane, pos + middle - 1))
+			there = middle;
+		else
+			not_there = middle;
+	}
+	return there;
 }
 
 void ringq_spsc_enter(struct ringq_port *p, uint32_t lane, uint64_t pos)
@@ -297,9 +307,7 @@ void ringq_spsc_enter(struct ringq_port *p, uint32_t lane, uint64_t pos)
 	p->taken = ringq_load_acquire(&p->progress->taken);
 	/* A garbled word must not make up messages: only what is published counts. */
 	if (p->taken > pos && p->taken - pos <= p->capacity) {
-		uint64_t end = ringq_spsc_published(p, lane, pos, p->taken - pos);
-
-		p->limit = end < p->taken ? end : p->taken;
+		p->limit = pos + ringq_spsc_pending(p, lane, pos, p->taken - pos);
 		p->flags = p->limit > pos ? RINGQ_REDELIVERED : 0;
 	} else {
 		p->taken = pos;
@@ -321,7 +329,7 @@ int ringq_spsc_attach_producer(struct ringq_port *p, const struct ringq_attach_o
 	pos = ringq_load_acquire(p->done);
 	if (pos - g->first > RINGQ_FIRST_MAX)
 		return -EBADMSG;
-	pos = ringq_spsc_published(p, lane, pos, g->capacity);
+	pos += ringq_spsc_pending(p, lane, pos, g->capacity);
 	ringq_spsc_enter(p, lane, pos);
 	if (pos - ringq_spsc_peer_done(p) > g->capacity)
 		return -EBADMSG;

@@ -49,7 +49,7 @@
 #define RINGQ_SPINS	1000
 
 /* For ringq/ready.h. Offsets of the region, but that lanes may be mapped twice each. */
-static __u64 ringq_word_at(const void *memory, __u64 offset)
+ringq_inline __u64 ringq_word_at(const void *memory, __u64 offset)
 {
 	const struct ringq_port *p = memory;
 	const struct ringq_layout *l = &p->ring->layout;
@@ -120,6 +120,15 @@ bool ringq_ready(const struct ringq_port *p, uint64_t need)
 	};
 
 	return ringq_is_ready(&view, need);
+}
+
+bool ringq_published(const struct ringq_port *p, uint32_t lane, uint64_t pos)
+{
+	const struct ringq_view view = {
+		.geometry = &p->ring->geometry, .layout = &p->ring->layout, .memory = p,
+	};
+
+	return ringq_view_published(&view, lane, pos);
 }
 
 static bool ringq_done_waiting(const struct ringq_port *p, uint64_t need, uint64_t ends)
