@@ -7,6 +7,7 @@
  *   operations.c   what is made of those, the same for all disciplines   (public)
  *   backoff.c   pauses that grow                             (public)
  *   spsc.c      SPSC: the slow paths of ringq/spsc.h, and its tables of operations
+ *   lanes.c     LANES: which lane a consumer reads next, and its table of operations
  *   records.c, lossy_records.c     likewise, for records
  *   wait.c      spinning and sleeping; wake-ups where there is no module
  *   region.c    the header: written by the creator, checked by everybody else
@@ -90,6 +91,14 @@ struct ringq_ops {
 	int64_t (*recv_records)(struct ringq_port *port, struct iovec *records, uint64_t n,
 				int64_t timeout);
 	const void *(*record)(const struct ringq_port *port, uint64_t *cursor, uint32_t *size);
+};
+
+/* How a consumer of LANES reads inside a lane. */
+struct ringq_cursor {
+	/* Puts the port at position pos of a lane, whose progress it is given. */
+	void (*enter)(struct ringq_port *port, uint32_t lane, uint64_t pos);
+	/* A message at its position: 1, and limit is behind it; none: 0; or -EBADMSG. */
+	int (*fetch)(struct ringq_port *port);
 };
 
 struct ringq_backend {
@@ -365,6 +374,12 @@ int ringq_records_succeed(struct ringq_port *port, uint32_t lane, uint32_t head,
 /* lossy_records.c */
 extern const struct ringq_ops ringq_lossy_records_producer;
 extern const struct ringq_ops ringq_lossy_records_consumer;
+
+/* lanes.c; its producers are those of spsc.c */
+extern const struct ringq_ops ringq_lanes_consumer;
+/* A consumer's ops->attach, given how it reads inside a lane, and ops->detach. */
+int ringq_lanes_attach(struct ringq_port *port, const struct ringq_cursor *cursor);
+void ringq_lanes_detach(struct ringq_port *port);
 
 /* wait.c */
 int64_t ringq_now(void);

@@ -75,6 +75,7 @@ const struct ringq_ops *ringq_ops_of(uint32_t discipline, uint32_t shape, uint32
 {
 	static const struct ringq_ops *const fixed[][2] = {
 		[RINGQ_SPSC] = { &ringq_spsc_producer, &ringq_spsc_consumer },
+		[RINGQ_LANES] = { &ringq_spsc_producer, &ringq_lanes_consumer },
 	};
 	static const struct ringq_ops *const records[][2] = {
 		[RINGQ_SPSC] = { &ringq_records_producer, &ringq_records_consumer },
