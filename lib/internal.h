@@ -328,17 +328,13 @@ extern const struct ringq_ops ringq_spsc_consumer;
 void ringq_spsc_enter(struct ringq_port *port, uint32_t lane, uint64_t pos);
 /* A message at its position: 1, and limit is behind it; none: 0; or -EBADMSG. */
 int ringq_spsc_fetch(struct ringq_port *port);
-/*
- * How many messages of a lane are published from a position on, at most so many. From where
- * the consumer is: how many wait there. From one that is less than a lap late: how far the
- * producer has come.
- */
-uint64_t ringq_spsc_pending(const struct ringq_port *port, uint32_t lane, uint64_t pos,
-			    uint64_t most);
 int ringq_spsc_attach_producer(struct ringq_port *port, const struct ringq_attach_opts *opts);
 void ringq_spsc_detach_producer(struct ringq_port *port);
 int ringq_spsc_attach_consumer(struct ringq_port *port, const struct ringq_attach_opts *opts);
-/* How many messages are published in a lane from this position on. */
+/*
+ * How many messages are published in a lane from this position on. From where the consumer is:
+ * how many wait. From one that is less than a lap late: how far the producer has come.
+ */
 uint64_t ringq_spsc_ahead(const struct ringq_port *port, uint32_t lane, uint64_t pos);
 uint64_t ringq_spsc_len_producer(const struct ringq_port *port);
 uint64_t ringq_spsc_len_consumer(const struct ringq_port *port);

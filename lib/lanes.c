@@ -34,7 +34,7 @@ static uint64_t lanes_pending(const struct ringq_port *p, uint32_t number)
 {
 	uint64_t done = ringq_load_acquire(&lanes_words(p, number)->progress.done);
 
-	return ringq_spsc_pending(p, number, done, p->ring->geometry.capacity);
+	return ringq_spsc_ahead(p, number, done);
 }
 
 /* Is the lane another's, who lives? Else owner is what may be replaced. */
@@ -404,6 +404,17 @@ void ringq_lanes_detach(struct ringq_port *p)
 	ringq_lanes_end(p);
 }
 
+/* What is in all lanes, in whosever hand. */
+static uint64_t lanes_len(const struct ringq_port *p)
+{
+	uint64_t len = 0;
+	uint32_t i;
+
+	for (i = 0; i < lanes_count(p); i++)
+		len += lanes_pending(p, i);
+	return len;
+}
+
 /* Of either role, in a ring of this discipline. */
 static int lanes_port(const struct ringq_port *p)
 {
@@ -490,5 +501,6 @@ RINGQ_AT_TWIN(lanes)
 const struct ringq_ops ringq_lanes_consumer = {
 	.attach = lanes_attach_consumer,
 	.detach = ringq_lanes_detach,
+	.len = lanes_len,
 	RINGQ_CONSUMER_OPS(lanes),
 };

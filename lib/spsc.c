@@ -263,30 +263,6 @@ RINGQ_PUBLIC int64_t ringq_time_left(int64_t *deadline, int64_t timeout)
 	return left > 0 ? left : 1;
 }
 
-/*
- * One producer publishes in order, so what is published ends once: far ahead by doubling, then
- * by halving. While others read the lane, or write to it, this is just a number up to most.
- */
-uint64_t ringq_spsc_pending(const struct ringq_port *p, uint32_t lane, uint64_t pos, uint64_t most)
-{
-	uint64_t there = 0, not_there = 1, middle;
-
-	while (not_there <= most && ringq_published(p, lane, pos + not_there - 1)) {
-		there = not_there;
-		not_there *= 2;
-	}
-	if (not_there > most)
-		not_there = most + 1;
-	while (not_there - there > 1) {
-		middle = there + (not_there - there) / 2;
-		if (ringq_published(p, lane, pos + middle - 1))
-			there = middle;
-		else
-			not_there = middle;
-	}
-	return there;
-}
-
 void ringq_spsc_enter(struct ringq_port *p, uint32_t lane, uint64_t pos)
 {
 	const struct ringq_layout *l = &p->ring->layout;
@@ -307,7 +283,9 @@ void ringq_spsc_enter(struct ringq_port *p, uint32_t lane, uint64_t pos)
 	p->taken = ringq_load_acquire(&p->progress->taken);
 	/* A garbled word must not make up messages: only what is published counts. */
 	if (p->taken > pos && p->taken - pos <= p->capacity) {
-		p->limit = pos + ringq_spsc_pending(p, lane, pos, p->taken - pos);
+		p->limit = pos + ringq_spsc_ahead(p, lane, pos);
+		if (p->limit > p->taken)
+			p->limit = p->taken;
 		p->flags = p->limit > pos ? RINGQ_REDELIVERED : 0;
 	} else {
 		p->taken = pos;
@@ -329,7 +307,7 @@ int ringq_spsc_attach_producer(struct ringq_port *p, const struct ringq_attach_o
 	pos = ringq_load_acquire(p->done);
 	if (pos - g->first > RINGQ_FIRST_MAX)
 		return -EBADMSG;
-	pos += ringq_spsc_pending(p, lane, pos, g->capacity);
+	pos += ringq_spsc_ahead(p, lane, pos);
 	ringq_spsc_enter(p, lane, pos);
 	if (pos - ringq_spsc_peer_done(p) > g->capacity)
 		return -EBADMSG;

@@ -40,7 +40,7 @@
  *                         it was shown, taken says so; a successor gets it, flagged
  *   consumer after R3     delivered and freed
  *   successor's position  producer: done of the dead one is at most a lap late, the stamps
- *                         say the rest (ringq_spsc_pending); consumer: done is exact
+ *                         say the rest (ringq_spsc_ahead); consumer: done is exact
  *   There is nothing to repair but the sleepers.
  *
  * Progress and cost. A message costs each side a bounded number of plain loads and stores:
