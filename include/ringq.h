@@ -50,6 +50,7 @@
 
 #include <ringq/broadcast.h>
 #include <ringq/gated.h>
+#include <ringq/lanes.h>
 #include <ringq/layout.h>
 #include <ringq/lossy_records.h>
 #include <ringq/port.h>
@@ -736,13 +737,72 @@ static inline uint32_t ringq_flags(const struct ringq_port *port)
 }
 
 /*
- * How many messages were sent (received, released) on this ring before this port's next. In a
- * ring of records it is a number of bytes, headers and all.
+ * How many messages were sent (received, released) on this ring before this port's next; in
+ * LANES, in the lane that the port is in. In a ring of records it is a number of bytes, headers
+ * and all.
  */
 static inline uint64_t ringq_position(const struct ringq_port *port)
 {
 	return port->pos;
 }
+
+/*
+ * LANES. Each producer has a lane, whose number is that of its place; messages of a lane arrive
+ * in the order in which they were sent. A producer registers by ringq_attach() and leaves by
+ * ringq_detach(), whatever the others do, up to as many as the ring was made for; a successor
+ * goes on in the lane behind what is still there. A batch that is received or peeked is of one
+ * lane. Of several consumers one at a time reads a lane: for one call, or from peek to release.
+ * What it leaves to others, and had peeked, they get flagged as redelivered. A receive that does
+ * not wait returns -EAGAIN when all that there is lies in lanes that others are reading.
+ * End-of-file comes when the ring has ended, all lanes are empty and nobody has anything in hand.
+ *
+ * All of these return -EOPNOTSUPP on a port of another discipline or of the wrong role, and the
+ * port's error (-ESTALE, -EBADMSG).
+ */
+
+/**
+ * ringq_lane - a lane's number
+ *
+ * A producer's own; of a consumer, that of what its last recv or peek returned, or -EAGAIN
+ * before that.
+ */
+int ringq_lane(const struct ringq_port *port);
+
+/**
+ * ringq_lane_pending - how many messages wait in a lane
+ * @port: of either role.
+ *
+ * What is peeked and not released waits. At most the capacity; exact while nobody sends or
+ * receives there. Takes time with the logarithm of the number. -EINVAL: no such lane.
+ */
+int64_t ringq_lane_pending(const struct ringq_port *port, uint32_t lane);
+
+/**
+ * ringq_hottest - the lane in which most messages wait
+ * @port: of either role.
+ * @pending: (out) how many, as ringq_lane_pending() says; may be NULL.
+ *
+ * Returns its number, or -EAGAIN if all lanes are empty.
+ */
+int ringq_hottest(const struct ringq_port *port, uint64_t *pending);
+
+/**
+ * ringq_recv_from - receive up to n messages of one lane
+ *
+ * As ringq_recv_many(), but never waits. Returns how many; 0 if the ring has ended and the
+ * lane is empty; or -EAGAIN empty, or another consumer is reading it; -EINVAL no such lane, or
+ * @n is 0; -EBUSY something is peeked.
+ */
+int64_t ringq_recv_from(struct ringq_port *port, uint32_t lane, void *msgs, uint64_t n);
+
+/**
+ * ringq_reset_skips - pass over no lane in the next round
+ *
+ * A lane that is found empty again and again is looked at ever more seldom while others are
+ * busy, in the end once in 65 rounds. Who knows that a lane has come to life can say so here.
+ * Nothing is received later for want of it than when the other lanes are empty. Returns 0.
+ */
+int ringq_reset_skips(struct ringq_port *port);
 
 /**
  * ringq_len - how many messages there are, for this port
@@ -857,6 +917,7 @@ int ringq_check(const struct ringq *ring, enum ringq_discipline discipline, size
 #define RINGQ_TYPED(name, type, discipline) RINGQ_TYPED_##discipline(name, type)
 
 #define RINGQ_TYPED_spsc(name, type) RINGQ_TYPED_FIFO(name, type, spsc)
+#define RINGQ_TYPED_lanes(name, type) RINGQ_TYPED_FIFO(name, type, lanes)
 
 #define RINGQ_TYPED_gated(name, type) RINGQ_TYPED_FIFO(name, type, gated)
 
@@ -999,5 +1060,6 @@ struct name##_producer
 #define ringq_gated_id RINGQ_GATED
 #define ringq_lossy_id RINGQ_LOSSY
 #define ringq_latest_id RINGQ_LATEST
+#define ringq_lanes_id RINGQ_LANES
 
 #endif /* RINGQ_H */

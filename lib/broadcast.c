@@ -70,7 +70,7 @@ static int lossy_attach_producer(struct ringq_port *p, const struct ringq_attach
 	pos = ringq_load_acquire(p->done);
 	if (pos - g->first > RINGQ_FIRST_MAX)
 		return -EBADMSG;
-	pos = ringq_spsc_published(p, 0, pos, g->capacity);
+	pos += ringq_spsc_ahead(p, 0, pos);
 	ringq_spsc_enter(p, 0, pos);
 	ringq_store_release(p->done, pos);
 	p->limit = UINT64_MAX;

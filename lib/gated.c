@@ -123,7 +123,7 @@ static int gated_attach_consumer(struct ringq_port *p, const struct ringq_attach
 /* How many messages the reader has not received. */
 static uint64_t gated_lag(const struct ringq_port *p)
 {
-	return ringq_spsc_published(p, 0, p->pos, p->capacity) - p->pos;
+	return ringq_spsc_ahead(p, 0, p->pos);
 }
 
 /* How many messages the slowest reader has not released. */
@@ -148,6 +148,7 @@ const struct ringq_ops ringq_gated_producer = {
 const struct ringq_ops ringq_gated_consumer = {
 	.attach = gated_attach_consumer,
 	.detach = ringq_gated_leave,
+	.recv_all = ringq_spsc_recv_all,
 	.len = gated_lag,
 	.lag = gated_lag,
 	RINGQ_CONSUMER_OPS(gated),

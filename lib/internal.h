@@ -7,6 +7,7 @@
  *   operations.c   what is made of those, the same for all disciplines   (public)
  *   backoff.c   pauses that grow                             (public)
  *   spsc.c      SPSC: the slow paths of ringq/spsc.h, and its tables of operations
+ *   lanes.c     LANES: which lane a consumer reads next, and its table of operations
  *   records.c, lossy_records.c     likewise, for records
  *   gated.c     GATED: where the slowest reader is; a reader's arrival
  *   broadcast.c LOSSY and LATEST: the slow paths of ringq/broadcast.h
@@ -103,6 +104,14 @@ struct ringq_ops {
 	int64_t (*recv_records)(struct ringq_port *port, struct iovec *records, uint64_t n,
 				int64_t timeout);
 	const void *(*record)(const struct ringq_port *port, uint64_t *cursor, uint32_t *size);
+};
+
+/* How a consumer of LANES reads inside a lane. */
+struct ringq_cursor {
+	/* Puts the port at position pos of a lane, whose progress it is given. */
+	void (*enter)(struct ringq_port *port, uint32_t lane, uint64_t pos);
+	/* A message at its position: 1, and limit is behind it; none: 0; or -EBADMSG. */
+	int (*fetch)(struct ringq_port *port);
 };
 
 struct ringq_backend {
@@ -338,10 +347,15 @@ extern const struct ringq_ops ringq_spsc_producer;
 extern const struct ringq_ops ringq_spsc_consumer;
 /* For all that read in order: the port at position pos of a lane, whose progress it is given. */
 void ringq_spsc_enter(struct ringq_port *port, uint32_t lane, uint64_t pos);
+/* A message at its position: 1, and limit is behind it; none: 0; or -EBADMSG. */
+int ringq_spsc_fetch(struct ringq_port *port);
 int ringq_spsc_attach_producer(struct ringq_port *port, const struct ringq_attach_opts *opts);
 void ringq_spsc_detach_producer(struct ringq_port *port);
 int ringq_spsc_attach_consumer(struct ringq_port *port, const struct ringq_attach_opts *opts);
-/* How many messages are published in a lane from this position on. */
+/*
+ * How many messages are published in a lane from this position on. From where the consumer is:
+ * how many wait. From one that is less than a lap late: how far the producer has come.
+ */
 uint64_t ringq_spsc_ahead(const struct ringq_port *port, uint32_t lane, uint64_t pos);
 uint64_t ringq_spsc_len_producer(const struct ringq_port *port);
 uint64_t ringq_spsc_len_consumer(const struct ringq_port *port);
@@ -377,12 +391,6 @@ int ringq_records_succeed(struct ringq_port *port, uint32_t lane, uint32_t head,
 /* lossy_records.c */
 extern const struct ringq_ops ringq_lossy_records_producer;
 extern const struct ringq_ops ringq_lossy_records_consumer;
-/*
- * The first position from one on, which must be less than a lap late, that is not published.
- * At most so many are looked at.
- */
-uint64_t ringq_spsc_published(const struct ringq_port *port, uint32_t lane, uint64_t from,
-			      uint64_t most);
 
 /* gated.c */
 extern const struct ringq_ops ringq_gated_producer;
@@ -403,11 +411,19 @@ extern const struct ringq_ops ringq_lossy_consumer;
 extern const struct ringq_ops ringq_latest_producer;
 extern const struct ringq_ops ringq_latest_consumer;
 
+/* lanes.c; its producers are those of spsc.c */
+extern const struct ringq_ops ringq_lanes_consumer;
+/* A consumer's ops->attach, given how it reads inside a lane, and ops->detach. */
+int ringq_lanes_attach(struct ringq_port *port, const struct ringq_cursor *cursor);
+void ringq_lanes_detach(struct ringq_port *port);
+
 /* wait.c */
 int64_t ringq_now(void);
 bool ringq_ready(const struct ringq_port *port, uint64_t need);
 /* GATED: where the slowest reader but one is, at most a lap behind pos; pos, if there is none. */
 uint64_t ringq_slowest(const struct ringq_port *port, uint64_t pos, uint32_t skip);
+/* Is a position of a lane, any number, or a later one in its place, published? */
+bool ringq_published(const struct ringq_port *port, uint32_t lane, uint64_t pos);
 int ringq_wait(struct ringq_port *port, uint64_t need, uint64_t ends, int64_t timeout);
 int ringq_futex_sleep(struct ringq_port *port, uint64_t need, uint64_t ends, int64_t timeout);
 void ringq_futex_kick(struct ringq_port *port, uint32_t role, uint64_t count);

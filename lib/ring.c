@@ -78,6 +78,7 @@ const struct ringq_ops *ringq_ops_of(uint32_t discipline, uint32_t shape, uint32
 		[RINGQ_GATED] = { &ringq_gated_producer, &ringq_gated_consumer },
 		[RINGQ_LOSSY] = { &ringq_lossy_producer, &ringq_lossy_consumer },
 		[RINGQ_LATEST] = { &ringq_latest_producer, &ringq_latest_consumer },
+		[RINGQ_LANES] = { &ringq_spsc_producer, &ringq_lanes_consumer },
 	};
 	static const struct ringq_ops *const records[][2] = {
 		[RINGQ_SPSC] = { &ringq_records_producer, &ringq_records_consumer },

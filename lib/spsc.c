@@ -85,10 +85,24 @@ RINGQ_PUBLIC int ringq_spsc_room(struct ringq_port *p, uint64_t need, int64_t ti
 	}
 }
 
+int ringq_spsc_fetch(struct ringq_port *p)
+{
+	int64_t ahead = ringq_load_acquire(ringq_spsc_stamp(p, p->elem_size)) -
+			RINGQ_STAMP(p->pos, RINGQ_FULL);			/* R1 */
+
+	if (ahead < 0)
+		return 0;
+	if ((uint64_t)ahead >= p->capacity << 2)
+		return ringq_corrupt(p);
+	p->limit = p->pos + (ahead >> 2) + 1;
+	p->flags = 0;
+	return 1;
+}
+
 /* A message at the port's position: 1; end-of-file: 0. */
 RINGQ_PUBLIC int ringq_spsc_look(struct ringq_port *p, int64_t timeout)
 {
-	int64_t deadline = 0, ahead;
+	int64_t deadline = 0;
 	uint64_t word;
 	int r;
 
@@ -100,15 +114,9 @@ RINGQ_PUBLIC int ringq_spsc_look(struct ringq_port *p, int64_t timeout)
 	for (;;) {
 		/* The end is looked at first: what was published before it is seen then. */
 		word = ringq_load_acquire(p->attention);
-		ahead = ringq_load_acquire(ringq_spsc_stamp(p, p->elem_size)) -
-			RINGQ_STAMP(p->pos, RINGQ_FULL);			/* R1 */
-		if (ahead >= 0 && (uint64_t)ahead >= p->capacity << 2)
-			return ringq_corrupt(p);
-		if (ahead >= 0) {
-			p->limit = p->pos + (ahead >> 2) + 1;
-			p->flags = 0;
-			return 1;
-		}
+		r = ringq_spsc_fetch(p);
+		if (r)
+			return r;
 		if (word & RINGQ_ENDED)
 			return 0;
 		timeout = ringq_time_left(&deadline, timeout);
@@ -255,24 +263,6 @@ RINGQ_PUBLIC int64_t ringq_time_left(int64_t *deadline, int64_t timeout)
 	return left > 0 ? left : 1;
 }
 
-uint64_t ringq_spsc_published(const struct ringq_port *p, uint32_t lane, uint64_t from,
-			      uint64_t most)
-{
-	const struct ringq *ring = p->ring;
-	uint64_t pos = from, stamp;
-	int64_t ahead;
-
-	while (pos - from < most) {
-		stamp = ringq_load_acquire((const __u64 *)
-			(p->base + ringq_stamp_at(&ring->geometry, &ring->layout, lane, pos)));
-		ahead = stamp - RINGQ_STAMP(pos, RINGQ_FULL);
-		if (ahead < 0 || (uint64_t)ahead >= ring->geometry.capacity << 2)
-			break;
-		pos += (ahead >> 2) + 1;
-	}
-	return pos;
-}
-
 void ringq_spsc_enter(struct ringq_port *p, uint32_t lane, uint64_t pos)
 {
 	const struct ringq_layout *l = &p->ring->layout;
@@ -293,9 +283,9 @@ void ringq_spsc_enter(struct ringq_port *p, uint32_t lane, uint64_t pos)
 	p->taken = ringq_load_acquire(&p->progress->taken);
 	/* A garbled word must not make up messages: only what is published counts. */
 	if (p->taken > pos && p->taken - pos <= p->capacity) {
-		uint64_t end = ringq_spsc_published(p, lane, pos, p->taken - pos);
-
-		p->limit = end < p->taken ? end : p->taken;
+		p->limit = pos + ringq_spsc_ahead(p, lane, pos);
+		if (p->limit > p->taken)
+			p->limit = p->taken;
 		p->flags = p->limit > pos ? RINGQ_REDELIVERED : 0;
 	} else {
 		p->taken = pos;
@@ -317,7 +307,7 @@ int ringq_spsc_attach_producer(struct ringq_port *p, const struct ringq_attach_o
 	pos = ringq_load_acquire(p->done);
 	if (pos - g->first > RINGQ_FIRST_MAX)
 		return -EBADMSG;
-	pos = ringq_spsc_published(p, lane, pos, g->capacity);
+	pos += ringq_spsc_ahead(p, lane, pos);
 	ringq_spsc_enter(p, lane, pos);
 	if (pos - ringq_spsc_peer_done(p) > g->capacity)
 		return -EBADMSG;

@@ -14,12 +14,13 @@
  *   S4   futex(FUTEX_WAIT, ASLEEP)
  *   S5   wake = AWAKE; settle the group
  *
- * Settling clears the group's bit and sets it again if any port of the group is ASLEEP
- * after that: a port that arms meanwhile either is seen by this look (its S1a came before),
- * or sets the bit itself afterwards (its S1b comes later). So a bit may be set with nobody
- * asleep, at the price of a vain look, but is never clear for long with somebody asleep;
- * only a settler that dies between the two leaves it so, and then the agents, which see
- * the death, wake everybody.
+ * Settling leaves a group alone in which a port is ASLEEP. Else it clears the group's bit and
+ * looks again: a port that arms meanwhile either is seen by this look (its S1a came before), or
+ * sets the bit itself afterwards (its S1b comes later). One that is seen has been without its
+ * bit for a moment, and a publisher, of whom there may be several, may have passed in it: so it
+ * is given its bit back and kicked, to look for itself. So a bit may be set with nobody asleep, at
+ * the price of a vain look, but is never clear for long with somebody asleep; only a settler that
+ * dies between the two leaves it so, and then the agents, which see the death, wake everybody.
  *
  * The look of S3 includes the ring's epoch: a port that has attached meanwhile must be
  * watched by the agent before anybody relies on being told of its death.
@@ -48,7 +49,7 @@
 #define RINGQ_SPINS	1000
 
 /* For ringq/ready.h. Offsets of the region, but that lanes may be mapped twice each. */
-static __u64 ringq_word_at(const void *memory, __u64 offset)
+ringq_inline __u64 ringq_word_at(const void *memory, __u64 offset)
 {
 	const struct ringq_port *p = memory;
 	const struct ringq_layout *l = &p->ring->layout;
@@ -133,6 +134,15 @@ uint64_t ringq_slowest(const struct ringq_port *p, uint64_t pos, uint32_t skip)
 	return ringq_view_slowest(&view, pos, skip);
 }
 
+bool ringq_published(const struct ringq_port *p, uint32_t lane, uint64_t pos)
+{
+	const struct ringq_view view = {
+		.geometry = &p->ring->geometry, .layout = &p->ring->layout, .memory = p,
+	};
+
+	return ringq_view_published(&view, lane, pos);
+}
+
 static bool ringq_done_waiting(const struct ringq_port *p, uint64_t need, uint64_t ends)
 {
 	return ringq_load_acquire(p->attention) & ends || ringq_ready(p, need);
@@ -209,21 +219,32 @@ static uint64_t ringq_kick_group(const struct ringq *ring, uint32_t role, uint32
 	return kicked;
 }
 
-/* Makes a group's bit, in the word that tells of sleepers of this role, what it should be. */
+/* Does a port of this role in the group sleep, or is it about to? */
+static bool ringq_group_sleeps(const struct ringq *ring, uint32_t role, uint32_t group)
+{
+	uint32_t i;
+
+	for (i = group; i < ringq_ports(&ring->geometry); i += RINGQ_GROUPS) {
+		if (ringq_load_relaxed(&ringq_page(ring, ring->base, i)->role) == role &&
+		    __atomic_load_n(ringq_wake_word(ring, i), __ATOMIC_SEQ_CST) == RINGQ_ASLEEP)
+			return true;
+	}
+	return false;
+}
+
+/* Clears a group's bit, in the word that tells of sleepers of this role, if nobody needs it. */
 static void ringq_settle(const struct ringq *ring, uint32_t role, uint32_t group)
 {
 	__u64 *word = ringq_word_of(ring, ring->base, ringq_other_role(role));
 	uint64_t bit = UINT64_C(1) << group;
-	uint32_t i;
 
+	if (ringq_group_sleeps(ring, role, group))
+		return;
 	__atomic_fetch_and(word, ~bit, __ATOMIC_SEQ_CST);
-	for (i = group; i < ringq_ports(&ring->geometry); i += RINGQ_GROUPS) {
-		if (ringq_load_relaxed(&ringq_page(ring, ring->base, i)->role) == role &&
-		    __atomic_load_n(ringq_wake_word(ring, i), __ATOMIC_SEQ_CST) == RINGQ_ASLEEP) {
-			__atomic_fetch_or(word, bit, __ATOMIC_SEQ_CST);
-			return;
-		}
-	}
+	if (!ringq_group_sleeps(ring, role, group))
+		return;
+	__atomic_fetch_or(word, bit, __ATOMIC_SEQ_CST);
+	ringq_kick_group(ring, role, group, UINT64_MAX);
 }
 
 void ringq_futex_kick(struct ringq_port *p, uint32_t role, uint64_t count)

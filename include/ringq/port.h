@@ -13,6 +13,27 @@
 
 struct ringq;
 struct ringq_ops;
+struct ringq_cursor;
+
+/*
+ * A consumer of LANES: which lane it reads. The lane of the last batch is the one that the
+ * port's position is in. (ringq/lanes.h)
+ */
+struct ringq_lanes {
+	uint64_t leave;		/* below it the port may read on; 0 while the lane is not its */
+	uint64_t until;		/* what leave is while the lane is its: the end of the budget */
+	uint64_t limit;		/* shared: what the port's limit was when it let go of the lane */
+	uint64_t owner;		/* shared: its word in a lane that is its; 0: it is the only one */
+	struct ringq_lane *lane;	/* words of that lane; NULL before the first */
+	const struct ringq_cursor *cursor;	/* how to read in a lane */
+	__u16 *notes;		/* on each lane, in the port's own page */
+	uint64_t random;
+	uint32_t number;	/* of that lane */
+	uint32_t owned;		/* shared: the lane is the port's just now */
+	uint32_t round;		/* where the next round begins */
+	uint32_t sweep;		/* where the next sweep begins */
+	uint32_t choices;	/* how often a lane was looked for */
+};
 
 /* What a port of a ring of records knows beside the rest; ringq/records.h. */
 struct ringq_port_records {
@@ -72,6 +93,7 @@ struct ringq_port {
 	union {
 		uint64_t own[12];
 		struct ringq_lossy lossy;
+		struct ringq_lanes lanes;
 	};
 } __attribute__((aligned(RINGQ_LINE)));
 

@@ -85,19 +85,40 @@ static inline __u64 ringq_view_next(const struct ringq_view *v, __u64 at)
 	return hand > done ? hand : done;
 }
 
-/* Of a ring with several lanes: in one that nobody else is reading. */
+/* Is a consumer of that number attached, and alive as far as is known? */
+static inline int ringq_view_lives(const struct ringq_view *v, __u32 port)
+{
+	const __u64 live = v->layout->attention + offsetof(struct ringq_attention, live) +
+			   RINGQ_CONSUMER * sizeof(__u64) * RINGQ_SIDE_WORDS;
+
+	if (port >= v->geometry->consumers)
+		return 0;
+	return ringq_word_at(v->memory, live + port / 64 * sizeof(__u64)) >> port % 64 & 1;
+}
+
+/*
+ * Of LANES: in one that nobody else is reading. What this port has in hand does not count,
+ * what the dead had in theirs does.
+ */
 static inline int ringq_ready_lanes(const struct ringq_view *v)
 {
-	__u32 i;
+	__u64 lane, at, pos, hand;
+	__u32 i, owner;
 
 	for (i = 0; i < v->geometry->producers; i++) {
-		__u64 lane = v->layout->lanes + i * sizeof(struct ringq_lane);
-		__u32 owner = ringq_word_at(v->memory, lane);
-
-		if (owner && owner != v->port + 1)
+		lane = v->layout->lanes + i * sizeof(struct ringq_lane);
+		at = lane + offsetof(struct ringq_lane, progress);
+		owner = ringq_word_at(v->memory, lane);
+		pos = RINGQ_VIEW_PROGRESS(v, at, done);
+		if (!owner || owner == v->port + 1) {
+			/* Other consumers may lie: who comes to look goes by done. */
+			hand = RINGQ_VIEW_PROGRESS(v, at, hand);
+			if (hand - pos <= v->geometry->capacity)
+				pos = hand;
+		} else if (ringq_view_lives(v, owner - 1)) {
 			continue;
-		if (ringq_view_published(v, i, ringq_view_next(v, lane +
-					 offsetof(struct ringq_lane, progress))))
+		}
+		if (ringq_view_published(v, i, pos))
 			return 1;
 	}
 	return 0;

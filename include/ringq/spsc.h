@@ -40,7 +40,7 @@
  *                         it was shown, taken says so; a successor gets it, flagged
  *   consumer after R3     delivered and freed
  *   successor's position  producer: done of the dead one is at most a lap late, the stamps
- *                         say the rest (ringq_spsc_published); consumer: done is exact
+ *                         say the rest (ringq_spsc_ahead); consumer: done is exact
  *   There is nothing to repair but the sleepers.
  *
  * Progress and cost. A message costs each side a bounded number of plain loads and stores:
@@ -237,22 +237,27 @@ ringq_inline void ringq_spsc_look_far(struct ringq_port *p, uint32_t size)
 	}
 }
 
-/* At least one message below limit: 1; end-of-file: 0; or negative errno. */
-ringq_inline int ringq_spsc_have_message(struct ringq_port *p, uint32_t size, int64_t timeout)
+/* All below limit is read. Is more published? Then limit is moved up: 1; else 0. */
+ringq_inline int ringq_spsc_more(struct ringq_port *p, uint32_t size)
 {
-	uint64_t ahead;
+	uint64_t ahead = ringq_load_acquire(ringq_spsc_stamp(p, size)) -
+			 RINGQ_STAMP(p->pos, RINGQ_FULL);			/* R1 */
 
-	if (ringq_likely(p->pos != p->limit))
-		return 1;
-	ahead = ringq_load_acquire(ringq_spsc_stamp(p, size)) -
-		RINGQ_STAMP(p->pos, RINGQ_FULL);				/* R1 */
 	/* A stamp of an earlier lap is a huge number here, as is garbage. */
 	if (ringq_unlikely(ahead >= p->capacity << 2 || p->held))
-		return ringq_spsc_look(p, timeout);
+		return 0;
 	p->limit = p->pos + (ahead >> 2) + 1;
 	p->flags = 0;
 	ringq_spsc_look_far(p, size);
 	return 1;
+}
+
+/* At least one message below limit: 1; end-of-file: 0; or negative errno. */
+ringq_inline int ringq_spsc_have_message(struct ringq_port *p, uint32_t size, int64_t timeout)
+{
+	if (ringq_likely(p->pos != p->limit || ringq_spsc_more(p, size)))
+		return 1;
+	return ringq_spsc_look(p, timeout);
 }
 
 ringq_inline int ringq_spsc_send(struct ringq_port *p, const void *msg, uint32_t size,
@@ -269,18 +274,22 @@ ringq_inline int ringq_spsc_send(struct ringq_port *p, const void *msg, uint32_t
 	return 1;
 }
 
-ringq_inline int ringq_spsc_recv(struct ringq_port *p, void *msg, uint32_t size,
-				 int64_t timeout)
+/* The message at the port's position, which is there. */
+ringq_inline int ringq_spsc_take(struct ringq_port *p, void *msg, uint32_t size)
 {
-	int r = ringq_spsc_have_message(p, size, timeout);
-
-	if (ringq_unlikely(r <= 0))
-		return r;
 	ringq_spsc_copy(msg, p->elem, size, 1);					/* R2 */
 	ringq_spsc_step(p, size, 1);
 	ringq_store_release(p->done, p->pos);					/* R3 */
 	ringq_notify(p, 1);							/* R4 */
 	return 1;
+}
+
+ringq_inline int ringq_spsc_recv(struct ringq_port *p, void *msg, uint32_t size,
+				 int64_t timeout)
+{
+	int r = ringq_spsc_have_message(p, size, timeout);
+
+	return ringq_likely(r > 0) ? ringq_spsc_take(p, msg, size) : r;
 }
 
 ringq_inline int64_t ringq_spsc_send_many(struct ringq_port *p, const void *msgs, uint32_t size,
@@ -316,25 +325,17 @@ ringq_inline int64_t ringq_spsc_send_many(struct ringq_port *p, const void *msgs
 	return sent;
 }
 
-ringq_inline int64_t ringq_spsc_recv_many(struct ringq_port *p, void *msgs, uint32_t size,
-					  uint64_t n, int64_t timeout)
+/* Up to n messages from the port's position on; at least one is there. */
+ringq_inline int64_t ringq_spsc_take_many(struct ringq_port *p, void *msgs, uint32_t size,
+					  uint64_t n)
 {
 	unsigned char *to = (unsigned char *)msgs;
 	uint64_t got = 0, m;
-	int r;
 
-	if (!n)
-		return -EINVAL;
 	while (got < n) {
 		/* What is redelivered and what is not never share a batch. */
-		if (got && p->pos == p->limit && p->flags)
+		if (p->pos == p->limit && (p->flags || !ringq_spsc_more(p, size)))
 			break;
-		r = ringq_spsc_have_message(p, size, got ? 0 : timeout);
-		if (r <= 0) {
-			if (got)
-				break;
-			return r;
-		}
 		m = ringq_spsc_run(p, size);
 		if (m > p->limit - p->pos)
 			m = p->limit - p->pos;
@@ -347,6 +348,17 @@ ringq_inline int64_t ringq_spsc_recv_many(struct ringq_port *p, void *msgs, uint
 	ringq_store_release(p->done, p->pos);					/* R3 */
 	ringq_notify(p, got);							/* R4 */
 	return got;
+}
+
+ringq_inline int64_t ringq_spsc_recv_many(struct ringq_port *p, void *msgs, uint32_t size,
+					  uint64_t n, int64_t timeout)
+{
+	int r;
+
+	if (!n)
+		return -EINVAL;
+	r = ringq_spsc_have_message(p, size, timeout);
+	return ringq_likely(r > 0) ? ringq_spsc_take_many(p, msgs, size, n) : r;
 }
 
 /* The i-th element from the port's position, and how many lie in a row from it on. */
@@ -435,17 +447,11 @@ ringq_inline int ringq_spsc_commit(struct ringq_port *p, uint32_t size, uint64_t
 	return 0;
 }
 
-ringq_inline int64_t ringq_spsc_peek(struct ringq_port *p, uint32_t size, uint64_t n,
-				     int64_t timeout)
+/* Takes up to n messages in hand; at least one is there. Returns how many. */
+ringq_inline int64_t ringq_spsc_show(struct ringq_port *p, uint32_t size, uint64_t n)
 {
 	uint64_t ahead;
-	int r;
 
-	if (!n)
-		return -EINVAL;
-	r = ringq_spsc_have_message(p, size, timeout);
-	if (ringq_unlikely(r <= 0))
-		return r;
 	/* Further lines, further stamps; but what is redelivered stays by itself. */
 	while (p->limit - p->pos < n && p->limit - p->pos < p->capacity && !p->flags) {
 		ahead = ringq_load_acquire(ringq_spsc_stamp_of(p, size, p->limit - p->pos)) -
@@ -464,6 +470,17 @@ ringq_inline int64_t ringq_spsc_peek(struct ringq_port *p, uint32_t size, uint64
 	}
 	ringq_spsc_hold(p, n);
 	return n;
+}
+
+ringq_inline int64_t ringq_spsc_peek(struct ringq_port *p, uint32_t size, uint64_t n,
+				     int64_t timeout)
+{
+	int r;
+
+	if (!n)
+		return -EINVAL;
+	r = ringq_spsc_have_message(p, size, timeout);
+	return ringq_likely(r > 0) ? ringq_spsc_show(p, size, n) : r;
 }
 
 ringq_inline int ringq_spsc_release(struct ringq_port *p, uint32_t size, uint64_t n)

@@ -6,5 +6,6 @@
 
 const struct conf_discipline conf_disciplines[] = {
 	{ "spsc", RINGQ_SPSC, 0, FIFO | CONF_SPSC | CONF_ORDER },
+	{ "lanes", RINGQ_LANES, 0, FIFO | CONF_PRODUCERS | CONF_CONSUMERS },
 	{ 0 }
 };

@@ -91,12 +91,15 @@ static int as_##d##n##_release(struct ringq_port *p, uint64_t count)			\
 },
 
 CONF_SIZES(TYPED, spsc)
+CONF_SIZES(TYPED, lanes)
 
 static const struct conf_ops spsc[] = { CONF_SIZES(TYPED_OPS, spsc) { 0 } };
+static const struct conf_ops lanes[] = { CONF_SIZES(TYPED_OPS, lanes) { 0 } };
 
 /* By enum ringq_discipline. */
 static const struct conf_ops *const typed_ops[] = {
 	[RINGQ_SPSC] = spsc,
+	[RINGQ_LANES] = lanes,
 };
 
 struct conf_ops conf_ops(size_t size, bool typed)
