@@ -53,6 +53,7 @@
 #include <ringq/lanes.h>
 #include <ringq/layout.h>
 #include <ringq/lossy_records.h>
+#include <ringq/mpmc.h>
 #include <ringq/port.h>
 #include <ringq/records.h>
 #include <ringq/spsc.h>
@@ -924,6 +925,9 @@ int ringq_check(const struct ringq *ring, enum ringq_discipline discipline, size
 #define RINGQ_TYPED_lossy(name, type)							\
 RINGQ_TYPED_FIFO(name, type, lossy);							\
 RINGQ_TYPED_OVERWRITTEN(name, type)
+#define RINGQ_TYPED_mpsc(name, type) RINGQ_TYPED_FIFO(name, type, mpsc)
+#define RINGQ_TYPED_spmc(name, type) RINGQ_TYPED_FIFO(name, type, spmc)
+#define RINGQ_TYPED_mpmc(name, type) RINGQ_TYPED_FIFO(name, type, mpmc)
 
 /* The discipline has all operations on elements. */
 #define RINGQ_TYPED_FIFO(name, type, discipline)					\
@@ -1061,5 +1065,8 @@ struct name##_producer
 #define ringq_lossy_id RINGQ_LOSSY
 #define ringq_latest_id RINGQ_LATEST
 #define ringq_lanes_id RINGQ_LANES
+#define ringq_mpsc_id RINGQ_MPSC
+#define ringq_spmc_id RINGQ_SPMC
+#define ringq_mpmc_id RINGQ_MPMC
 
 #endif /* RINGQ_H */

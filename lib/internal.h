@@ -11,6 +11,9 @@
  *   records.c, lossy_records.c     likewise, for records
  *   gated.c     GATED: where the slowest reader is; a reader's arrival
  *   broadcast.c LOSSY and LATEST: the slow paths of ringq/broadcast.h
+ *   mpmc.c      MPSC, SPMC, MPMC: likewise of ringq/mpmc.h
+ *   claim.c     how ports of one side agree on positions: ringq/claim.h
+ *   repair.c    what the dead left in rings whose ports claim: ringq/repair.h
  *   wait.c      spinning and sleeping; wake-ups where there is no module
  *   region.c    the header: written by the creator, checked by everybody else
  *   device.c    memory of /dev/ringq         \
@@ -340,6 +343,8 @@ void ringq_places_idle(struct ringq_port *port);
  * everybody if one did. Returns how many. Called by the agent.
  */
 int ringq_places_bury(struct ringq *ring);
+/* The same for one port, for who holds the lock. */
+bool ringq_places_bury_one(struct ringq *ring, uint32_t role, uint32_t index);
 uint64_t ringq_pid_namespace(void);
 
 /* spsc.c */
@@ -417,6 +422,50 @@ extern const struct ringq_ops ringq_lanes_consumer;
 int ringq_lanes_attach(struct ringq_port *port, const struct ringq_cursor *cursor);
 void ringq_lanes_detach(struct ringq_port *port);
 
+/* mpmc.c */
+extern const struct ringq_ops ringq_mpmc_producer;
+extern const struct ringq_ops ringq_mpmc_consumer;
+/* The highest done of the consumers: below it everything is released. */
+uint64_t ringq_mpmc_done(const struct ringq_port *port);
+
+/* The stamp of a position, in either shape. */
+static inline __u64 *ringq_mpmc_word(const struct ringq_port *port, uint64_t pos)
+{
+	return (__u64 *)((unsigned char *)port->stamps +
+			 ((pos & port->claims.mask) << port->claims.shift));
+}
+
+/* claim.c. Where a port claims, the attach lock is held when it attaches and detaches. */
+/* The port's side and position. 0, or -ETIMEDOUT: a port of the side hangs in a claim. */
+int ringq_claim_attach(struct ringq_port *port);
+void ringq_claim_detach(struct ringq_port *port);
+/* Of a port that holds nothing: how is it to claim now? Goes over from one to the other. */
+bool ringq_claim_is_biased(struct ringq_port *port);
+/* 0, -EPIPE or -EOWNERDEAD: is a producer to claim no more? */
+int ringq_claim_ended(const struct ringq_port *port);
+/* By bias, from the port's position on: 0; -EAGAIN somebody else is there; or it has ended. */
+int ringq_claim_own(struct ringq_port *port, uint64_t n);
+/* By CAS, from the index that was loaded on: 1; 0 somebody was faster; or it has ended. */
+int ringq_claim_index(struct ringq_port *port, uint64_t n, uint64_t index);
+/* An orphan that has this stamp: 1; 0 somebody was faster. */
+int ringq_claim_orphan(struct ringq_port *port, __u64 stamp, uint64_t pos);
+/* Producer: the last n that it holds are not taken any more; or they must be tombstones. */
+bool ringq_claim_back(struct ringq_port *port, uint64_t n);
+/* Of a port that slept and has taken something: wakes another one if there is more. */
+void ringq_claim_pass_on(struct ringq_port *port);
+/* Is that port, which lives, in the middle of a claim? */
+bool ringq_claim_is_pending(const struct ringq_port *port, uint32_t role, uint32_t index);
+/* The end of what that port has taken, or least if that is higher. */
+uint64_t ringq_claim_end_of(const struct ringq_port *port, uint32_t role, uint32_t index,
+			    uint64_t least);
+
+/* repair.c */
+/*
+ * Of a dead port, before its place is given away: 0; or -EAGAIN, a live port is in the middle
+ * of a claim and must have ended it first.
+ */
+int ringq_repair(struct ringq *ring, uint32_t role, uint32_t index);
+
 /* wait.c */
 int64_t ringq_now(void);
 bool ringq_ready(const struct ringq_port *port, uint64_t need);
@@ -424,6 +473,8 @@ bool ringq_ready(const struct ringq_port *port, uint64_t need);
 uint64_t ringq_slowest(const struct ringq_port *port, uint64_t pos, uint32_t skip);
 /* Is a position of a lane, any number, or a later one in its place, published? */
 bool ringq_published(const struct ringq_port *port, uint32_t lane, uint64_t pos);
+/* Everything that a producer of a ring with claims has sent is released. */
+bool ringq_drained(const struct ringq_port *port);
 int ringq_wait(struct ringq_port *port, uint64_t need, uint64_t ends, int64_t timeout);
 int ringq_futex_sleep(struct ringq_port *port, uint64_t need, uint64_t ends, int64_t timeout);
 void ringq_futex_kick(struct ringq_port *port, uint32_t role, uint64_t count);

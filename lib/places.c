@@ -118,11 +118,16 @@ static void ringq_places_end(struct ringq *ring, uint32_t role, uint32_t index, 
 	ringq_futex_wake_all(ring);
 }
 
-static bool ringq_bury_one(struct ringq *ring, uint32_t role, uint32_t index)
+bool ringq_places_bury_one(struct ringq *ring, uint32_t role, uint32_t index)
 {
 	if (ringq_load_acquire(&ringq_port_page(ring, ring->base, role, index)->state) !=
 		    RINGQ_PORT_LIVE || ringq_lives(ring, role, index))
 		return false;
+	if (ringq_claims(ring->geometry.discipline) && ringq_repair(ring, role, index) < 0) {
+		/* Whom it should have woken is not to sleep until somebody comes again. */
+		ringq_futex_wake_all(ring);
+		return false;
+	}
 	ringq_places_end(ring, role, index, RINGQ_PORT_DEAD);
 	return true;
 }
@@ -139,7 +144,7 @@ static int ringq_bury_side(struct ringq *ring, uint32_t role)
 	int n = 0;
 
 	for (i = 0; i < ringq_places_of(ring, role); i++)
-		n += ringq_bury_one(ring, role, i);
+		n += ringq_places_bury_one(ring, role, i);
 	return n;
 }
 
@@ -237,6 +242,8 @@ static void ringq_places_take(struct ringq_port *p, uint32_t index)
 	ringq_store_relaxed(&page->pid_ns,
 			    ring->memory == RINGQ_MEMFD ? ringq_pid_namespace() : 0);
 	ringq_store_relaxed(&page->wake, RINGQ_AWAKE);
+	/* Its predecessor's claim is not its own. */
+	ringq_store_relaxed(&page->claim, 0);
 	ringq_store_release(&page->state, RINGQ_PORT_LIVE);
 	ringq_places_count(ring, p->role, index);
 }

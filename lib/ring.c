@@ -75,6 +75,9 @@ const struct ringq_ops *ringq_ops_of(uint32_t discipline, uint32_t shape, uint32
 {
 	static const struct ringq_ops *const fixed[][2] = {
 		[RINGQ_SPSC] = { &ringq_spsc_producer, &ringq_spsc_consumer },
+		[RINGQ_MPSC] = { &ringq_mpmc_producer, &ringq_mpmc_consumer },
+		[RINGQ_SPMC] = { &ringq_mpmc_producer, &ringq_mpmc_consumer },
+		[RINGQ_MPMC] = { &ringq_mpmc_producer, &ringq_mpmc_consumer },
 		[RINGQ_GATED] = { &ringq_gated_producer, &ringq_gated_consumer },
 		[RINGQ_LOSSY] = { &ringq_lossy_producer, &ringq_lossy_consumer },
 		[RINGQ_LATEST] = { &ringq_latest_producer, &ringq_latest_consumer },

@@ -143,9 +143,19 @@ bool ringq_published(const struct ringq_port *p, uint32_t lane, uint64_t pos)
 	return ringq_view_published(&view, lane, pos);
 }
 
+bool ringq_drained(const struct ringq_port *p)
+{
+	const struct ringq_view view = ringq_view_of(p);
+
+	return ringq_view_drained(&view);
+}
+
 static bool ringq_done_waiting(const struct ringq_port *p, uint64_t need, uint64_t ends)
 {
-	return ringq_load_acquire(p->attention) & ends || ringq_ready(p, need);
+	struct ringq_view view = ringq_view_of(p);
+
+	view.drain = !(ends & RINGQ_CLOSED);
+	return ringq_load_acquire(p->attention) & ends || ringq_is_ready(&view, need);
 }
 
 /* 0 when it is worth looking again, else -EAGAIN, -ETIMEDOUT, -EINTR. */
@@ -180,8 +190,13 @@ RINGQ_PUBLIC void ringq_attend(struct ringq_port *p, uint64_t count)
 	/* What a broadcast publishes is for all of them. */
 	if (p->role == RINGQ_PRODUCER && ringq_is_broadcast(p->ring->geometry.discipline))
 		count = UINT64_MAX;
-	if (word & RINGQ_ARMED)
-		p->ring->backend->kick(p, ringq_other_role(p->role), count);
+	if (!(word & RINGQ_ARMED))
+		return;
+	p->ring->backend->kick(p, ringq_other_role(p->role), count);
+	/* Looked at afterwards: who took the kick has said before if it may be lost on him. */
+	if (ringq_claims(p->ring->geometry.discipline) &&
+	    ringq_load_acquire(&ringq_side_of(p->ring, p->base, ringq_other_role(p->role))->wide))
+		p->ring->backend->kick(p, ringq_other_role(p->role), UINT64_MAX);
 }
 
 static long ringq_futex(const struct ringq *ring, __u32 *word, int op, uint32_t value,

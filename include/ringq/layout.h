@@ -129,6 +129,7 @@ struct ringq_side {
 	__u64 index __attribute__((aligned(RINGQ_LINE_PAIR)));	/* next position to claim */
 	__u64 shared __attribute__((aligned(RINGQ_LINE_PAIR)));	/* non-zero: claim by CAS */
 	__u64 orphans;		/* counts hand-overs: who finds nothing looks for them */
+	__u64 wide;		/* non-zero: some port has waited for more than one at a time */
 };
 
 /*
@@ -164,7 +165,9 @@ struct ringq_lane {
  * A producer's @done: everything below is published. It is stored when the port finds the ring
  * full, sleeps, polls or leaves, never more than a lap late; a successor walks on from it over
  * the stamps, or the headers. LOSSY and LATEST store it at every message, and in LOSSY records
- * before it @taken, which then is the number of the record that begins there.
+ * before it @taken, which then is the number of the record that begins there. In MPSC, SPMC and
+ * MPMC it tells whereabouts the port's claim is, and a producer that drains where what it sent
+ * ends.
  *
  * The second and third lines, but for @oldest, serve memory without the module, which keeps
  * that knowledge to itself. What follows them, in LANES, is the consumer's own notes on each lane.

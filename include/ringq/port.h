@@ -55,6 +55,26 @@ struct ringq_lossy {
 	uint64_t number;	/* records: of the one at pos */
 };
 
+/* Of a port that claims: MPSC, SPMC, MPMC (ringq/claim.h, ringq/mpmc.h). */
+struct ringq_claims {
+	uint64_t mask;		/* capacity - 1 */
+	struct ringq_side *side;	/* the words of the port's own side */
+	uint32_t biased;	/* alone on its side: claims without a locked instruction */
+	uint32_t single;	/* its side has one place */
+	uint32_t lonely;	/* perhaps alone, and not biased: to be looked at */
+	uint32_t barrier;	/* consumer: has made its barrier after it saw CLOSED */
+	uint32_t ahead;		/* producer: the consumer whose done was the highest */
+	uint32_t shift;		/* log2 of the bytes from stamp to stamp, the first at port.stamps */
+	uint64_t free;		/* producer: below it, all is free by the consumers' positions */
+	uint64_t rest;		/* consumer: from pos on, what was peeked and is still its own */
+	uint64_t shown;		/* consumer: below it, what its predecessor had been shown */
+	uint64_t seen;		/* consumer: side.orphans, as of the last full search for some */
+	uint64_t searched;	/* consumer: side.orphans, as of the search that is under way... */
+	uint64_t search;	/* ...which goes on here... */
+	uint64_t search_end;	/* ...and ends here */
+	uint64_t epoch;		/* attention.epoch, as of the last look at who is there */
+};
+
 struct ringq_port {
 	/* The line that changes with every message. */
 	uint64_t pos;		/* the next position to write or to read */
@@ -69,7 +89,7 @@ struct ringq_port {
 	/* What stays while the port lives. */
 	unsigned char *data;
 	unsigned char *data_end;
-	__u64 *stamps;		/* SHAPE_APART */
+	__u64 *stamps;		/* the first of them; SHAPE_APART, and of a port that claims */
 	uint64_t capacity;
 	const __u64 *peer_done;	/* the other side's, exact; or NULL, then ops->peer_done tells */
 	struct ringq_progress *progress;	/* consumer: what a successor goes by */
@@ -89,11 +109,16 @@ struct ringq_port {
 	uint64_t far;		/* consumer: not to look far ahead before this position */
 
 	/* What only some disciplines know. */
-	struct ringq_port_records records;
 	union {
-		uint64_t own[12];
-		struct ringq_lossy lossy;
-		struct ringq_lanes lanes;
+		uint64_t own[16];
+		struct ringq_claims claims;
+		struct {
+			struct ringq_port_records records;
+			union {
+				struct ringq_lossy lossy;
+				struct ringq_lanes lanes;
+			};
+		};
 	};
 } __attribute__((aligned(RINGQ_LINE)));
 

@@ -28,6 +28,7 @@ struct ringq_view {
 	const void *memory;
 	__u32 role;		/* enum ringq_role */
 	__u32 port;		/* its number among those of its role */
+	__u32 drain;		/* producer: asks whether all that it sent is released */
 };
 
 static inline __u64 ringq_view_page(const struct ringq_view *v, __u32 role, __u32 port)
@@ -54,7 +55,10 @@ static inline __u64 ringq_view_progress(const struct ringq_view *v, __u32 port)
 	ringq_word_at((v)->memory, (v)->layout->sides[role] +				\
 				   offsetof(struct ringq_side, field))
 
-/* How far stamps say: the position, or a later one in its place, is published. */
+/*
+ * The stamp says that the position, or a later one in its place, is published. (It is so in
+ * a SPECIAL one too, but of a position that somebody took before.)
+ */
 static inline int ringq_view_published(const struct ringq_view *v, __u32 lane, __u64 pos)
 {
 	__u64 stamp = ringq_word_at(v->memory,
@@ -63,7 +67,7 @@ static inline int ringq_view_published(const struct ringq_view *v, __u32 lane, _
 	if (v->geometry->shape == RINGQ_SHAPE_RECORDS)
 		return stamp != 0;
 	/* What repair has in hand is of the lap before, whatever number stands there. */
-	if (ringq_claims(v->geometry->discipline) && (stamp & RINGQ_SPECIAL) == RINGQ_SPECIAL)
+	if (ringq_claims(v->geometry->discipline) && ringq_stamp_state(stamp) == RINGQ_SPECIAL)
 		return 0;
 	return (__s64)(stamp - RINGQ_STAMP(pos, RINGQ_FULL)) >= 0;
 }
@@ -85,13 +89,13 @@ static inline __u64 ringq_view_next(const struct ringq_view *v, __u64 at)
 	return hand > done ? hand : done;
 }
 
-/* Is a consumer of that number attached, and alive as far as is known? */
-static inline int ringq_view_lives(const struct ringq_view *v, __u32 port)
+/* Is a port of that role and number attached, and alive as far as is known? */
+static inline int ringq_view_lives(const struct ringq_view *v, __u32 role, __u32 port)
 {
 	const __u64 live = v->layout->attention + offsetof(struct ringq_attention, live) +
-			   RINGQ_CONSUMER * sizeof(__u64) * RINGQ_SIDE_WORDS;
+			   role * sizeof(__u64) * RINGQ_SIDE_WORDS;
 
-	if (port >= v->geometry->consumers)
+	if (port >= (role == RINGQ_PRODUCER ? v->geometry->producers : v->geometry->consumers))
 		return 0;
 	return ringq_word_at(v->memory, live + port / 64 * sizeof(__u64)) >> port % 64 & 1;
 }
@@ -115,7 +119,7 @@ static inline int ringq_ready_lanes(const struct ringq_view *v)
 			hand = RINGQ_VIEW_PROGRESS(v, at, hand);
 			if (hand - pos <= v->geometry->capacity)
 				pos = hand;
-		} else if (ringq_view_lives(v, owner - 1)) {
+		} else if (ringq_view_lives(v, RINGQ_CONSUMER, owner - 1)) {
 			continue;
 		}
 		if (ringq_view_published(v, i, pos))
@@ -250,6 +254,32 @@ static inline int ringq_room_claimed(const struct ringq_view *v, __u64 need)
 	return 1;
 }
 
+/* Of these: the position was published (or given up) once, and is released. */
+static inline int ringq_view_released(const struct ringq_view *v, __u64 pos)
+{
+	__u64 stamp = ringq_word_at(v->memory, ringq_stamp_at(v->geometry, v->layout, 0, pos));
+
+	if (ringq_stamp_state(stamp) == RINGQ_SPECIAL)
+		return ringq_special_pos(stamp, pos) != pos;
+	return (__s64)(stamp - RINGQ_STAMP(pos + v->geometry->capacity, RINGQ_FREE)) >= 0;
+}
+
+/*
+ * Of these: all below the position that the port has stored is released. From the last one
+ * down, for that is most often the one that is not.
+ */
+static inline int ringq_view_drained(const struct ringq_view *v)
+{
+	__u64 sent = RINGQ_VIEW_PAGE(v, RINGQ_PRODUCER, v->port, progress.done);
+	__u64 done = ringq_view_done(v), pos = sent;
+
+	while (sent - pos < v->geometry->capacity && (__s64)(pos - done) > 0) {
+		if (!ringq_view_released(v, --pos))
+			return 0;
+	}
+	return 1;
+}
+
 static inline int ringq_producer_is_ready(const struct ringq_view *v, __u64 need)
 {
 	__u64 capacity = v->geometry->capacity, pos, used;
@@ -264,7 +294,7 @@ static inline int ringq_producer_is_ready(const struct ringq_view *v, __u64 need
 	case RINGQ_MPSC:
 	case RINGQ_SPMC:
 	case RINGQ_MPMC:
-		return ringq_room_claimed(v, need);
+		return v->drain ? ringq_view_drained(v) : ringq_room_claimed(v, need);
 	case RINGQ_LANES:
 		used = pos - RINGQ_VIEW_PROGRESS(v, v->layout->lanes +
 						 v->port * sizeof(struct ringq_lane) +

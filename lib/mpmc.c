@@ -1,0 +1,540 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * MPSC, SPMC and MPMC: the paths that are not a matter of a few instructions. The algorithm
+ * and its ordering table are in ringq/mpmc.h, the way positions are taken in ringq/claim.h.
+ */
+#include "twins.h"
+
+#include <sched.h>
+
+/* A producer that is alone looks this far ahead for room. */
+#define RINGQ_AHEAD	16
+
+/* How long a consumer waits at a time for a producer who is in the middle of a claim, in ns. */
+#define RINGQ_PENDING	INT64_C(1000000)
+
+static int mpmc_corrupt(struct ringq_port *p)
+{
+	p->error = -EBADMSG;
+	p->limit = p->pos;
+	return -EBADMSG;
+}
+
+/* The done of a consumer. W1 */
+static uint64_t mpmc_done_of(const struct ringq_port *p, uint32_t consumer)
+{
+	return ringq_load_acquire(&ringq_port_page(p->ring, p->base, RINGQ_CONSUMER,
+						   consumer)->progress.done);
+}
+
+uint64_t ringq_mpmc_done(const struct ringq_port *p)
+{
+	uint64_t done = mpmc_done_of(p, 0), one;
+	uint32_t i;
+
+	for (i = 1; i < p->ring->geometry.consumers; i++) {
+		one = mpmc_done_of(p, i);
+		if ((int64_t)(one - done) > 0)
+			done = one;
+	}
+	return done;
+}
+
+/* Learns what that consumer has freed by position. */
+static void mpmc_learn(struct ringq_port *p, uint32_t consumer)
+{
+	uint64_t free = mpmc_done_of(p, consumer) + p->capacity;
+
+	if ((int64_t)(free - p->claims.free) <= 0)
+		return;
+	p->claims.free = free;
+	p->claims.ahead = consumer;
+}
+
+/*
+ * How many positions are free in a row, from one on; at most so many, but least if they are.
+ * The consumer who was ahead may be the only one there is: the others are asked last.
+ */
+static uint64_t mpmc_free(struct ringq_port *p, uint64_t pos, uint64_t least, uint64_t most)
+{
+	uint64_t n = 0;
+	int64_t below;
+	uint32_t i;
+	int asked;
+
+	for (asked = 0;; asked++) {
+		below = p->claims.free - pos;
+		if (below > (int64_t)n)
+			n = below;
+		while (n < most && ringq_load_acquire(ringq_mpmc_word(p, pos + n)) ==
+					   RINGQ_STAMP(pos + n, RINGQ_FREE))	/* W2 */
+			n++;
+		if (n >= least || asked == 2)
+			return n < most ? n : most;
+		if (!asked)
+			mpmc_learn(p, p->claims.ahead);
+		for (i = 0; asked && i < p->ring->geometry.consumers; i++)
+			mpmc_learn(p, i);
+	}
+}
+
+/*
+ * As in lib/spsc.c: a producer at the heels of a consumer who frees by position finds little
+ * room at a time, and each look for more takes the line of done away from him. So if there is
+ * little and more is coming, it waits a moment.
+ */
+#define RINGQ_LINGER	64	/* pauses, at most */
+
+static void mpmc_linger(struct ringq_port *p)
+{
+	uint64_t n = p->capacity / 32 < RINGQ_LINGER ? p->capacity / 32 : RINGQ_LINGER;
+	uint64_t free = p->claims.free, i;
+
+	if (free == p->pos || free - p->pos > p->capacity / 8)
+		return;
+	for (i = 0; i < n; i++) {
+		/* A consumer who does not move now is not waited for. */
+		if (i == 4) {
+			mpmc_learn(p, p->claims.ahead);
+			if (p->claims.free == free)
+				return;
+		}
+		ringq_pause();
+	}
+	mpmc_learn(p, p->claims.ahead);
+}
+
+/* What is not free must be what became of the lap before, and no consumer is ahead of it. */
+static bool mpmc_is_full(const struct ringq_port *p, uint64_t pos)
+{
+	return (int64_t)(p->claims.free - p->capacity - pos) <= 0;
+}
+
+/* Room for least to most from the port's position on: how many; 0 to try again. */
+static int64_t mpmc_room_biased(struct ringq_port *p, uint64_t least, uint64_t most)
+{
+	uint64_t n = mpmc_free(p, p->pos, least, most > RINGQ_AHEAD ? most : RINGQ_AHEAD);
+	int r;
+
+	mpmc_linger(p);
+	ringq_store_relaxed(p->done, p->pos);
+	p->limit = p->pos + n;
+	if ((int64_t)(p->claims.free - p->limit) > 0)
+		p->limit = p->claims.free;
+	if (n < least) {
+		p->limit = p->pos;
+		if (ringq_load_relaxed(&p->claims.side->shared))
+			return 0;
+		return mpmc_is_full(p, p->pos) ? -EAGAIN : mpmc_corrupt(p);
+	}
+	if (n > most)
+		n = most;
+	r = ringq_claim_own(p, n);
+	if (r == 0)
+		return n;
+	p->limit = p->pos;
+	return r == -EAGAIN ? 0 : r;
+}
+
+static int64_t mpmc_room_shared(struct ringq_port *p, uint64_t least, uint64_t most)
+{
+	const struct ringq_side *side = p->claims.side;
+	uint64_t index = ringq_load_acquire(&side->index), n;
+	int r;
+
+	n = mpmc_free(p, index, least, most);
+	if (n >= least) {
+		r = ringq_claim_index(p, n, index);
+		return r > 0 ? (int64_t)n : r;
+	}
+	if (ringq_load_acquire(&side->index) != index)
+		return 0;
+	return mpmc_is_full(p, index) ? -EAGAIN : mpmc_corrupt(p);
+}
+
+static int64_t mpmc_try_room(struct ringq_port *p, uint64_t least, uint64_t most)
+{
+	int64_t r;
+
+	do {
+		r = ringq_claim_ended(p);
+		if (r < 0)
+			return r;
+		if (ringq_claim_is_biased(p))
+			r = mpmc_room_biased(p, least, most);
+		else
+			r = mpmc_room_shared(p, least, most);
+	} while (r == 0);
+	return r;
+}
+
+/* Before a sleep in which a kick may be lost to others: from now on all are kicked. */
+static void mpmc_wait_wide(struct ringq_port *p)
+{
+	if (!p->claims.single && !ringq_load_relaxed(&p->claims.side->wide))
+		__atomic_store_n(&p->claims.side->wide, 1, __ATOMIC_SEQ_CST);
+}
+
+/* What has been sent so far has perhaps not been notified. */
+RINGQ_PUBLIC int64_t ringq_mpmc_room(struct ringq_port *p, uint64_t least, uint64_t most,
+				     int64_t timeout)
+{
+	int64_t deadline = 0, r;
+	bool slept = false;
+
+	r = ringq_as(p, RINGQ_PRODUCER);
+	if (r < 0)
+		return r;
+	if (p->held)
+		return -EBUSY;
+	if (!least || least > p->capacity || least > RINGQ_CLAIM_MAX)
+		return -EINVAL;
+	for (;;) {
+		r = mpmc_try_room(p, least, most);
+		if (r != -EAGAIN)
+			break;
+		/* Whoever waits here must know of what was published before. */
+		ringq_notify(p, p->capacity);
+		timeout = ringq_time_left(&deadline, timeout);
+		if (timeout && least > 1)
+			mpmc_wait_wide(p);
+		r = ringq_wait(p, least, RINGQ_ENDED, timeout);
+		if (r < 0)
+			return r;
+		slept = true;
+	}
+	if (r > 0 && slept)
+		ringq_claim_pass_on(p);
+	return r;
+}
+
+/* A tombstone is taken and freed like a message, but not delivered. */
+static void mpmc_skip(struct ringq_port *p)
+{
+	ringq_mpmc_free(p, p->elem_size, 1);
+	ringq_notify(p, 1);
+}
+
+/* Messages from the port's position on: how many; 0 to try again. */
+static int64_t mpmc_look_biased(struct ringq_port *p, uint64_t most)
+{
+	struct ringq_claims *c = &p->claims;
+	uint64_t stamp = ringq_load_acquire(ringq_mpmc_word(p, p->pos));	/* R1 */
+	uint64_t n = 1;
+	bool shown = (int64_t)(c->shown - p->pos) > 0;
+
+	p->limit = shown ? p->pos : UINT64_MAX;
+	if (shown && most > c->shown - p->pos)
+		most = c->shown - p->pos;
+	if (stamp == RINGQ_STAMP(p->pos, RINGQ_FULL)) {
+		n = ringq_mpmc_published(p, p->elem_size, p->pos, most);
+	} else if (stamp != RINGQ_STAMP(p->pos, RINGQ_TOMB)) {
+		if (ringq_load_relaxed(&c->side->shared))
+			return 0;
+		return ringq_stamp_is_before(stamp, p->pos, p->capacity) ? -EAGAIN :
+									   mpmc_corrupt(p);
+	}
+	if (ringq_claim_own(p, n) < 0)
+		return 0;
+	if (ringq_stamp_state(stamp) == RINGQ_TOMB) {
+		mpmc_skip(p);
+		return 0;
+	}
+	if (shown) {
+		p->flags = RINGQ_REDELIVERED;
+		p->limit = p->pos + n;
+	}
+	return n;
+}
+
+/* An orphan that this port has not passed by yet: 1; or 0. */
+static int mpmc_adopt(struct ringq_port *p)
+{
+	struct ringq_claims *c = &p->claims;
+	uint64_t stamp, pos;
+
+	for (;;) {
+		if (c->search == c->search_end) {
+			c->searched = ringq_load_acquire(&c->side->orphans);
+			if (ringq_likely(c->searched == c->seen))
+				return 0;
+			c->search_end = ringq_load_acquire(&c->side->index);
+			c->search = c->search_end - p->capacity;
+		}
+		while (c->search != c->search_end) {
+			pos = c->search++;
+			stamp = ringq_load_acquire(ringq_mpmc_word(p, pos));
+			if (ringq_stamp_state(stamp) == RINGQ_SPECIAL &&
+			    ringq_special_kind(stamp) == RINGQ_ORPHAN &&
+			    ringq_claim_orphan(p, stamp, ringq_special_pos(stamp, pos))) {
+				p->flags = RINGQ_REDELIVERED;
+				return 1;
+			}
+		}
+		/* All have been taken, here or elsewhere: perhaps the last obstacle to bias. */
+		c->seen = c->searched;
+		ringq_store_relaxed(&p->page->seen, c->seen);
+		c->lonely = 1;
+	}
+}
+
+static int64_t mpmc_look_shared(struct ringq_port *p, uint64_t most)
+{
+	const struct ringq_side *side = p->claims.side;
+	uint64_t index, stamp, n = 1;
+	int r;
+
+	if (mpmc_adopt(p))
+		return 1;
+	index = ringq_load_acquire(&side->index);
+	stamp = ringq_load_acquire(ringq_mpmc_word(p, index));			/* R1 */
+	if (stamp == RINGQ_STAMP(index, RINGQ_FULL)) {
+		n = ringq_mpmc_published(p, p->elem_size, index, most);
+		r = ringq_claim_index(p, n, index);
+		return r > 0 ? (int64_t)n : r;
+	}
+	if (stamp == RINGQ_STAMP(index, RINGQ_TOMB)) {
+		if (ringq_claim_index(p, 1, index))
+			mpmc_skip(p);
+		return 0;
+	}
+	if (ringq_load_acquire(&side->index) != index)
+		return 0;
+	return ringq_stamp_is_before(stamp, index, p->capacity) ? -EAGAIN : mpmc_corrupt(p);
+}
+
+static int64_t mpmc_try_look(struct ringq_port *p, uint64_t most)
+{
+	struct ringq_claims *c = &p->claims;
+	int64_t r;
+
+	/* What was released in part, with the flags that it had. */
+	if (c->rest) {
+		r = most < c->rest ? most : c->rest;
+		c->rest -= r;
+		p->limit = p->pos + r;
+		return r;
+	}
+	p->flags = 0;
+	do {
+		if (ringq_claim_is_biased(p))
+			r = mpmc_look_biased(p, most);
+		else
+			r = mpmc_look_shared(p, most);
+	} while (r == 0);
+	return r;
+}
+
+/*
+ * The ring is closed and nothing is at the port's position: 0 if nothing will come, 1 if
+ * something may, -EAGAIN if a producer is in the middle of a claim.
+ */
+static int mpmc_more_to_come(struct ringq_port *p)
+{
+	const struct ringq_geometry *g = &p->ring->geometry;
+	uint64_t end = g->first, pos, index;
+	uint32_t i;
+
+	if (!p->claims.barrier)
+		ringq_heavy_barrier(p->ring);
+	p->claims.barrier = 1;
+	for (i = 0; i < g->producers; i++) {
+		if (ringq_claim_is_pending(p, RINGQ_PRODUCER, i))
+			return -EAGAIN;
+		end = ringq_claim_end_of(p, RINGQ_PRODUCER, i, end);
+	}
+	/* After the words. */
+	index = ringq_load_acquire(&ringq_side_of(p->ring, p->base, RINGQ_PRODUCER)->index);
+	if ((int64_t)(index - end) > 0)
+		end = index;
+	pos = p->claims.biased ? p->pos : ringq_load_acquire(&p->claims.side->index);
+	return (int64_t)(end - pos) > 0;
+}
+
+/* Nothing is there. Waits, on a closed ring too if something is to come: 1; end-of-file: 0. */
+static int mpmc_await(struct ringq_port *p, uint64_t word, int64_t timeout)
+{
+	uint64_t ends = RINGQ_ENDED;
+	int r;
+
+	if (word & (RINGQ_DEAD | RINGQ_GONE))
+		return 0;
+	if (word & RINGQ_CLOSED) {
+		r = mpmc_more_to_come(p);
+		if (r == 0)
+			return 0;
+		ends &= ~RINGQ_CLOSED;
+		if (r < 0 && timeout) {
+			/* If it takes nothing, it wakes nobody. */
+			sched_yield();
+			if (timeout < 0 || timeout > RINGQ_PENDING)
+				timeout = RINGQ_PENDING;
+			r = ringq_wait(p, 1, ends, timeout);
+			return r == -ETIMEDOUT && timeout == RINGQ_PENDING ? 1 : r < 0 ? r : 1;
+		}
+	}
+	r = ringq_wait(p, 1, ends, timeout);
+	return r < 0 ? r : 1;
+}
+
+RINGQ_PUBLIC int64_t ringq_mpmc_look(struct ringq_port *p, uint64_t most, int64_t timeout)
+{
+	int64_t deadline = 0, r;
+	bool slept = false;
+	uint64_t word;
+
+	r = ringq_as(p, RINGQ_CONSUMER);
+	if (r < 0)
+		return r;
+	if (p->held)
+		return -EBUSY;
+	for (;;) {
+		/* The end is looked at first: what was published before it is seen then. */
+		word = ringq_load_acquire(p->attention);
+		r = mpmc_try_look(p, most);
+		if (r != -EAGAIN)
+			break;
+		timeout = ringq_time_left(&deadline, timeout);
+		r = mpmc_await(p, word, timeout);
+		if (r <= 0)
+			return r;
+		slept = true;
+	}
+	if (r > 0 && slept)
+		ringq_claim_pass_on(p);
+	return r;
+}
+
+/* What is held beyond what was published: back to the ring, or tombstones. */
+RINGQ_PUBLIC void ringq_mpmc_give_back(struct ringq_port *p, uint64_t n)
+{
+	if (ringq_claim_back(p, n))
+		return;
+	for (; n; n--, p->pos++)
+		ringq_store_release(ringq_mpmc_word(p, p->pos), RINGQ_STAMP(p->pos, RINGQ_TOMB));
+}
+
+/* Everything that this producer has sent, and all before it, is released: 0. */
+static int mpmc_drain(struct ringq_port *p, int64_t timeout)
+{
+	const uint64_t ends = RINGQ_ENDED & ~RINGQ_CLOSED;
+	int64_t deadline = 0;
+	uint64_t word;
+	int r;
+
+	r = ringq_as(p, RINGQ_PRODUCER);
+	if (r < 0)
+		return r;
+	ringq_store_release(p->done, p->pos);
+	for (;;) {
+		/* The end is looked at first: what was released before it is seen then. */
+		word = ringq_load_acquire(p->attention);
+		if (ringq_drained(p))
+			return 0;
+		if (word & RINGQ_DEAD)
+			return -EOWNERDEAD;
+		if (word & RINGQ_GONE)
+			return -EPIPE;
+		mpmc_wait_wide(p);
+		timeout = ringq_time_left(&deadline, timeout);
+		r = ringq_wait(p, p->capacity, ends, timeout);
+		if (r < 0)
+			return r;
+	}
+}
+
+/* Where the port's messages and stamps are. */
+static void mpmc_enter(struct ringq_port *p)
+{
+	const struct ringq_geometry *g = &p->ring->geometry;
+	const struct ringq_layout *l = &p->ring->layout;
+
+	p->data = p->base + l->data;
+	p->data_end = p->data + l->slots * l->slot_size;
+	p->stamps = (__u64 *)(p->base + ringq_stamp_at(g, l, 0, 0));
+	p->claims.mask = l->slots - 1;
+	p->claims.shift = __builtin_ctz(g->shape == RINGQ_SHAPE_SLOT ? l->slot_size :
+								       sizeof(__u64));
+	p->flags = 0;
+}
+
+static int mpmc_attach_producer(struct ringq_port *p, const struct ringq_attach_opts *opts)
+{
+	(void)opts;
+	mpmc_enter(p);
+	p->done = &p->page->progress.done;
+	p->claims.free = ringq_mpmc_done(p) + p->capacity;
+	return ringq_claim_attach(p);
+}
+
+static void mpmc_detach_producer(struct ringq_port *p)
+{
+	ringq_mpmc_commit(p, p->elem_size, 0);
+	ringq_claim_detach(p);
+	ringq_store_release(p->done, p->pos);
+}
+
+static int mpmc_attach_consumer(struct ringq_port *p, const struct ringq_attach_opts *opts)
+{
+	const struct ringq_layout *l = &p->ring->layout;
+	uint64_t taken;
+	int r;
+
+	(void)opts;
+	mpmc_enter(p);
+	p->far = l->slots * l->slot_size < 4 * RINGQ_PREFETCH_LAG ? UINT64_MAX / 2 : 0;
+	p->progress = &p->page->progress;
+	p->done = &p->progress->done;
+	p->claims.seen = ringq_load_acquire(&p->page->seen);
+	r = ringq_claim_attach(p);
+	if (r < 0)
+		return r;
+	ringq_store_relaxed(&p->progress->hand, p->pos);
+	p->taken = ringq_load_acquire(&p->progress->taken);
+	if (!p->claims.single)
+		return 0;
+	/* What its predecessor had in hand, as far as that makes sense. */
+	taken = p->taken - p->pos <= p->capacity ? p->taken : p->pos;
+	p->claims.shown = taken;
+	p->taken = taken;
+	return 0;
+}
+
+/* Of a side with other places: what is still this port's becomes anybody's. */
+static void mpmc_disown(struct ringq_port *p)
+{
+	uint64_t n = p->held + p->claims.rest, pos;
+
+	for (pos = p->pos; pos - p->pos < n; pos++)
+		ringq_store_release(ringq_mpmc_word(p, pos),
+				    ringq_special(RINGQ_ORPHAN, p->index, p->generation, pos));
+	p->pos += n;
+	if (!n)
+		return;
+	__atomic_fetch_add(&p->claims.side->orphans, 1, __ATOMIC_SEQ_CST);
+	p->ring->backend->kick(p, p->role, UINT64_MAX);
+}
+
+static void mpmc_detach_consumer(struct ringq_port *p)
+{
+	if (!p->claims.single && !p->error)
+		mpmc_disown(p);
+	ringq_claim_detach(p);
+}
+
+RINGQ_PRODUCER_TWINS(mpmc)
+RINGQ_CONSUMER_TWINS(mpmc)
+RINGQ_AT_TWIN(mpmc)
+
+const struct ringq_ops ringq_mpmc_producer = {
+	.attach = mpmc_attach_producer,
+	.detach = mpmc_detach_producer,
+	.drain = mpmc_drain,
+	RINGQ_PRODUCER_OPS(mpmc),
+};
+
+const struct ringq_ops ringq_mpmc_consumer = {
+	.attach = mpmc_attach_consumer,
+	.detach = mpmc_detach_consumer,
+	RINGQ_CONSUMER_OPS(mpmc),
+};

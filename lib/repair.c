@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * Repair where there is no module: ringq/repair.h on memory that this process has mapped.
+ */
+#include "internal.h"
+
+#include <sched.h>
+
+/* For ringq/ready.h. Rings whose ports claim have no lanes that are mapped twice. */
+static __u64 ringq_word_at(const void *memory, __u64 offset)
+{
+	const struct ringq *ring = memory;
+
+	return ringq_load_acquire((const __u64 *)(ring->base + offset));
+}
+
+static int ringq_word_cas(const void *memory, __u64 offset, __u64 from, __u64 to)
+{
+	const struct ringq *ring = memory;
+
+	return __atomic_compare_exchange_n((__u64 *)(ring->base + offset), &from, to, false,
+					   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+#include <ringq/repair.h>
+
+/* How often a live port is given the CPU to end its claim, before somebody has to come again. */
+#define RINGQ_REPAIR_YIELDS	100
+
+int ringq_repair(struct ringq *ring, uint32_t role, uint32_t index)
+{
+	const struct ringq_view view = {
+		.geometry = &ring->geometry, .layout = &ring->layout, .memory = ring,
+		.role = role, .port = index,
+	};
+	uint32_t generation = ringq_port_page(ring, ring->base, role, index)->generation;
+	int r, i;
+
+	for (i = 0; i < RINGQ_REPAIR_YIELDS; i++) {
+		r = ringq_repair_port(&view, generation);
+		if (r != -EAGAIN)
+			break;
+		sched_yield();
+	}
+	return r;
+}
