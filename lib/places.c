@@ -242,8 +242,9 @@ static void ringq_places_take(struct ringq_port *p, uint32_t index)
 	ringq_store_relaxed(&page->pid_ns,
 			    ring->memory == RINGQ_MEMFD ? ringq_pid_namespace() : 0);
 	ringq_store_relaxed(&page->wake, RINGQ_AWAKE);
-	/* Its predecessor's claim is not its own. */
-	ringq_store_relaxed(&page->claim, 0);
+	/* Its predecessor's claim is not its own. (A gate may be.) */
+	if (ringq_claims(ring->geometry.discipline))
+		ringq_store_relaxed(&page->claim, 0);
 	ringq_store_release(&page->state, RINGQ_PORT_LIVE);
 	ringq_places_count(ring, p->role, index);
 }
