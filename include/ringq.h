@@ -61,9 +61,15 @@ extern "C" {
 #define RINGQ_VERSION_MAJOR	0
 #define RINGQ_VERSION_MINOR	1
 
-/* Time-outs of all calls that may wait; otherwise nanoseconds from now. */
+/* Time-outs of all calls that may wait; otherwise nanoseconds from now, or ringq_until(). */
 #define RINGQ_NOWAIT		((int64_t)0)
 #define RINGQ_FOREVER		((int64_t)-1)
+
+/* A number of messages: all that are there. */
+#define RINGQ_ALL		UINT64_MAX
+
+/* Messages that are shown to a handler before they are released. */
+#define RINGQ_SHOWN		64
 
 enum ringq_memory {
 	RINGQ_AUTO = 0,		/* the device if it can be opened, else a memfd */
@@ -237,6 +243,19 @@ int ringq_get_info(const struct ringq *ring, struct ringq_info *info);
 int64_t ringq_buffer_size(const struct ringq_opts *opts);
 
 /**
+ * ringq_reset - make a ring as it was when it was created
+ *
+ * Empty, not closed, no side ended; its messages are gone, and positions begin again at the
+ * first. For a ring that is to be used again, and at which nobody sits: it is done under the
+ * lock that attaching takes, so that whoever attaches finds all of it or has to wait. A process
+ * that dies in the middle leaves a ring that has ended, until it is reset again.
+ *
+ * Returns 0, or: -EBUSY a live port, of any process, is attached; -EOPNOTSUPP it is the module's
+ * (leave it and create another); -ESTALE.
+ */
+int ringq_reset(struct ringq *ring);
+
+/**
  * ringq_attach - take a place at a ring
  * @ring: must outlive the port.
  * @role: RINGQ_PRODUCER or RINGQ_CONSUMER.
@@ -393,6 +412,92 @@ void *ringq_run(const struct ringq_port *port, uint64_t i, uint64_t *n);
 void ringq_abort(struct ringq_port *port);
 
 /**
+ * ringq_send_all - send n messages, or none
+ *
+ * Waits until there is room for all of them; then sends them as one ringq_commit() does, next to
+ * each other. @n is at most the capacity (-EINVAL). Returns @n, or what ringq_reserve() returns:
+ * nothing has been sent then. -EOPNOTSUPP in a ring of records.
+ */
+int64_t ringq_send_all(struct ringq_port *port, const void *msgs, uint64_t n, int64_t timeout);
+
+/**
+ * ringq_recv_all - receive n messages, or none
+ *
+ * Waits until there are so many, for this consumer. @n is at most the capacity (-EINVAL). Returns
+ * @n; 0 if the ring has ended and fewer are left, which ringq_recv_many() still gets; or what
+ * ringq_recv() returns: nothing has been taken then. ringq_flags() has RINGQ_REDELIVERED if one
+ * of them is redelivered. -EOPNOTSUPP in a discipline that cannot promise it.
+ */
+int64_t ringq_recv_all(struct ringq_port *port, void *msgs, uint64_t n, int64_t timeout);
+
+/**
+ * ringq_skip - throw away up to n messages, unread
+ *
+ * As ringq_recv_many(), without a copy. @n may be RINGQ_ALL.
+ */
+int64_t ringq_skip(struct ringq_port *port, uint64_t n, int64_t timeout);
+
+/**
+ * ringq_discard - throw away all messages that are there, if any
+ *
+ * Not those that are sent meanwhile. (ringq_drain() is the producer's, and waits until they are
+ * received.) Returns how many, also 0, or what ringq_recv() returns but -EAGAIN.
+ */
+int64_t ringq_discard(struct ringq_port *port);
+
+/**
+ * ringq_handler - what ringq_consume() calls for each message
+ * @arg: what the caller of ringq_consume() gave.
+ * @msg: in the ring, to be read until this returns; aligned as in an array of its type.
+ * @size: its bytes.
+ *
+ * May use any port but this one, of which it may ask ringq_flags() and ringq_position(). Returns
+ * 0 to go on; anything else: this message is done with, and was the last.
+ */
+typedef int ringq_handler(void *arg, const void *msg, size_t size);
+
+/**
+ * ringq_consume - have messages looked at in place, in order, one after the other
+ * @max: how many at most; RINGQ_ALL: as many as there are, but not what is sent meanwhile.
+ * @handler: NULL to throw them away and be told how many.
+ *
+ * Waits for the first only. They are released a few at a time, after the handler has returned for
+ * each of those: if it never does, because the process dies, a successor gets these few, flagged.
+ * Returns how many, 0 at end-of-file, or what ringq_recv() returns.
+ */
+int64_t ringq_consume(struct ringq_port *port, uint64_t max, ringq_handler *handler, void *arg,
+		      int64_t timeout);
+
+/* A walk over messages in place. The fields are the library's. */
+struct ringq_iter {
+	struct ringq_port *port;
+	const unsigned char *next;
+	uint64_t run;
+	uint64_t seen;
+	uint64_t count;
+};
+
+/**
+ * ringq_iter_begin - walk over up to max messages, and leave them where they are
+ * @iter: (out) if it returns 0 or an error there is nothing to walk over, and nothing to finish.
+ *
+ * They count as peeked until ringq_iter_finish(). Returns what ringq_peek() returns.
+ */
+int64_t ringq_iter_begin(struct ringq_port *port, uint64_t max, int64_t timeout,
+			 struct ringq_iter *iter);
+
+/* The next message, in the ring; NULL: that was all. */
+const void *ringq_iter_next(struct ringq_iter *iter);
+
+/**
+ * ringq_iter_finish - release the messages that ringq_iter_next() has returned
+ *
+ * The others can be received again. To release none: ringq_release(port, 0). Returns 0 or what
+ * ringq_release() returns.
+ */
+int ringq_iter_finish(struct ringq_iter *iter);
+
+/**
  * ringq_drain - wait until everything that this producer sent has been received
  *
  * Returns 0, or -EAGAIN, -ETIMEDOUT, -EINTR; -EPIPE or -EOWNERDEAD: the receivers are gone,
@@ -413,6 +518,51 @@ static inline uint64_t ringq_position(const struct ringq_port *port)
 {
 	return port->pos;
 }
+
+/**
+ * ringq_len - how many messages there are, for this port
+ *
+ * A consumer's: those it could receive, and those it has in hand. A producer's: those that it
+ * (MPSC, MPMC: that anybody) has sent and nobody has released. It is exact at some moment during
+ * the call. A consumer's costs a few loads for each doubling of the number, of lines that the
+ * producer may be writing: not for every message. Returns the number; -ESTALE, -EBADMSG; or
+ * -EOPNOTSUPP. So do those that follow.
+ */
+int64_t ringq_len(const struct ringq_port *port);
+
+/* How many there can be, for this port: the capacity; to a consumer of LANES, that of all. */
+int64_t ringq_capacity(const struct ringq_port *port);
+
+/* How many more there can be: capacity less len. */
+int64_t ringq_room(const struct ringq_port *port);
+
+/* 1 or 0. */
+int ringq_is_empty(const struct ringq_port *port);
+int ringq_is_full(const struct ringq_port *port);
+
+/* 1 if somebody has called ringq_close() on this ring, or 0. */
+int ringq_is_closed(const struct ringq_port *port);
+
+/**
+ * ringq_is_ended - will this port never send, or receive, anything more?
+ *
+ * Returns 1 if a producer's send would be told that the ring is closed or the receivers are gone
+ * for good, or a consumer's receive that it is at end-of-file; else 0; or -ESTALE, -EBADMSG. It
+ * may change to 1 at any time. To be asked by the thread that uses the port: it may peek.
+ */
+int ringq_is_ended(struct ringq_port *port);
+
+/* 1 if the ring has ended as above and nothing is left in it, of a producer's or for a consumer. */
+int ringq_is_drained(struct ringq_port *port);
+
+/**
+ * ringq_until - a time-out that ends at a certain time
+ * @deadline: of CLOCK_MONOTONIC, in nanoseconds; RINGQ_FOREVER stays that.
+ *
+ * Returns the time-out for a call that is made now. If the time is past it is the shortest there
+ * is, so that the call tries once and says -ETIMEDOUT.
+ */
+int64_t ringq_until(int64_t deadline);
 
 /**
  * ringq_port_fd - the port's own descriptor, for poll, select, epoll and io_uring
@@ -521,6 +671,11 @@ RINGQ_TYPED_FN int name##_commit(struct name##_producer *q, uint64_t n)			\
 {											\
 	return ringq_##discipline##_commit(&q->port, sizeof(type), n);			\
 }											\
+RINGQ_TYPED_FN int64_t name##_send_all(struct name##_producer *q, const type *msgs,	\
+				       uint64_t n, int64_t timeout)			\
+{											\
+	return ringq_send_all(&q->port, msgs, n, timeout);				\
+}											\
 RINGQ_TYPED_FN int name##_recv(struct name##_consumer *q, type *msg, int64_t timeout)	\
 {											\
 	return ringq_##discipline##_recv(&q->port, msg, sizeof(type), timeout);		\
@@ -541,6 +696,40 @@ RINGQ_TYPED_FN const type *name##_at(const struct name##_consumer *q, uint64_t i
 RINGQ_TYPED_FN int name##_release(struct name##_consumer *q, uint64_t n)		\
 {											\
 	return ringq_##discipline##_release(&q->port, sizeof(type), n);			\
+}											\
+RINGQ_TYPED_FN int64_t name##_recv_all(struct name##_consumer *q, type *msgs,		\
+				       uint64_t n, int64_t timeout)			\
+{											\
+	return ringq_recv_all(&q->port, msgs, n, timeout);				\
+}											\
+RINGQ_TYPED_FN int64_t name##_skip(struct name##_consumer *q, uint64_t n, int64_t timeout) \
+{											\
+	return ringq_skip(&q->port, n, timeout);					\
+}											\
+RINGQ_TYPED_FN int64_t name##_consume(struct name##_consumer *q, uint64_t max,		\
+				      int (*handler)(void *arg, const type *msg),	\
+				      void *arg, int64_t timeout)			\
+{											\
+	uint64_t done = 0, i;								\
+	int64_t n;									\
+	int enough = 0;									\
+											\
+	while (done < max && !enough) {							\
+		n = name##_peek(q, max - done < RINGQ_SHOWN ? max - done : RINGQ_SHOWN,	\
+				done ? RINGQ_NOWAIT : timeout);				\
+		if (n <= 0)								\
+			return done ? (int64_t)done : n;				\
+		if (max == RINGQ_ALL) {							\
+			int64_t len = ringq_len(&q->port);				\
+											\
+			max = len > n ? len : n;					\
+		}									\
+		for (i = 0; i < (uint64_t)n && !enough; i++)				\
+			enough = handler(arg, name##_at(q, i));				\
+		name##_release(q, i);							\
+		done += i;								\
+	}										\
+	return max ? (int64_t)done : -EINVAL;						\
 }											\
 struct name##_producer
 

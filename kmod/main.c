@@ -44,7 +44,7 @@ static void ringq_ring_free(struct kref *kref)
 	ringq_name_drop(ring);
 	ringq_region_free(ring);
 	put_user_ns(ring->user_ns);
-	kfree(ring);
+	kvfree(ring);
 }
 
 void ringq_ring_put(struct ringq_ring *ring)
@@ -112,23 +112,25 @@ static int ringq_create_check(const struct ringq_ioc_create *arg)
 /* A ring of one reference, without memory and name. */
 static struct ringq_ring *ringq_ring_new(const struct ringq_ioc_create *arg)
 {
-	struct ringq_ring *ring = kzalloc(sizeof(*ring), GFP_KERNEL_ACCOUNT);
-	int err, role;
+	struct ringq_layout layout;
+	struct ringq_ring *ring;
+	int err;
 
+	err = ringq_layout_compute(&arg->geometry, &layout);
+	if (err)
+		return ERR_PTR(err);
+	ring = kvzalloc(struct_size(ring, places, ringq_ports(&arg->geometry)),
+			GFP_KERNEL_ACCOUNT);
 	if (!ring)
 		return ERR_PTR(-ENOMEM);
 	ring->geometry = arg->geometry;
+	ring->layout = layout;
 	if (!ringq_has_barrier())
 		ring->geometry.flags |= RINGQ_FENCE;
-	err = ringq_layout_compute(&ring->geometry, &ring->layout);
-	if (err) {
-		kfree(ring);
-		return ERR_PTR(err);
-	}
 	kref_init(&ring->kref);
 	spin_lock_init(&ring->lock);
-	for (role = 0; role < RINGQ_SIDES; role++)
-		init_waitqueue_head(&ring->places[role].sleepers);
+	init_waitqueue_head(&ring->lockers);
+	ringq_rows_init(ring);
 	get_random_bytes(ring->id, sizeof(ring->id));
 	memcpy(ring->name, arg->name, sizeof(ring->name));
 	ring->uid = current_euid();
@@ -282,8 +284,14 @@ static int ringq_call_port(struct ringq_file *file, unsigned int cmd, union ring
 		return ringq_kick(file->port, &arg->kick);
 	case RINGQ_IOC_CLOSE:
 		return ringq_close(file->port);
-	default:
+	case RINGQ_IOC_DETACH:
 		return ringq_detach(file->port);
+	case RINGQ_IOC_LOCK:
+		return ringq_lock(file->port);
+	case RINGQ_IOC_TRYLOCK:
+		return ringq_trylock(file->port);
+	default:
+		return ringq_unlock(file->port);
 	}
 }
 
@@ -310,6 +318,9 @@ static const unsigned int ringq_cmds[] = {
 	RINGQ_IOC_KICK,
 	RINGQ_IOC_CLOSE,
 	RINGQ_IOC_DETACH,
+	RINGQ_IOC_LOCK,
+	RINGQ_IOC_TRYLOCK,
+	RINGQ_IOC_UNLOCK,
 };
 
 /* The command as this kernel knows it: a caller's struct, and so his number, may be larger. */
@@ -429,13 +440,22 @@ static struct miscdevice ringq_device = {
 
 static int __init ringq_init(void)
 {
-	int err = ringq_names_init();
+	int err = ringq_barrier_init();
 
 	if (err)
 		return err;
+	err = ringq_names_init();
+	if (err)
+		goto names;
 	err = misc_register(&ringq_device);
 	if (err)
-		ringq_names_exit();
+		goto device;
+	return 0;
+
+device:
+	ringq_names_exit();
+names:
+	ringq_barrier_exit();
 	return err;
 }
 
@@ -443,6 +463,7 @@ static void __exit ringq_exit(void)
 {
 	misc_deregister(&ringq_device);
 	ringq_names_exit();
+	ringq_barrier_exit();
 }
 
 module_init(ringq_init);

@@ -67,23 +67,24 @@ static const struct vm_operations_struct ringq_vm_ops = {
 	.fault = ringq_fault,
 };
 
-static bool ringq_within(u64 start, u64 end, u64 section, u64 size)
+static bool ringq_within(u64 start, u64 end, u64 section, u64 next)
 {
-	return start >= section && end <= section + size;
+	return start >= section && end <= next;
 }
 
-/* Whether a port may write all of a range; the section must be its own and the only one. */
+/* Whether a port may write all of a range: one section must be its own and have all of it. */
 static bool ringq_may_write(const struct ringq_port *port, u64 start, u64 end)
 {
+	const struct ringq_geometry *g = &port->ring->geometry;
 	const struct ringq_layout *l = &port->ring->layout;
+	u64 own = l->ports + ringq_page_of(g, port->role, port->index) * l->port_stride;
+	u64 side = l->sides[port->role];
+	u64 next = port->role == RINGQ_PRODUCER ? l->sides[RINGQ_CONSUMER] : l->ports;
 
-	if (ringq_within(start, end, l->sides[port->role], PAGE_SIZE))
+	if (ringq_within(start, end, side, next) ||
+	    ringq_within(start, end, own, own + l->port_stride))
 		return true;
-	if (ringq_within(start, end, l->ports + ringq_port_of_role(port->role) * l->port_stride,
-			 l->port_stride))
-		return true;
-	return port->role == RINGQ_PRODUCER &&
-	       ringq_within(start, end, l->bulk, l->total - l->bulk);
+	return ringq_writes_bulk(g, port->role) && ringq_within(start, end, l->bulk, l->total);
 }
 
 int ringq_mmap(struct file *filp, struct vm_area_struct *vma)

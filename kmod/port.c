@@ -25,47 +25,61 @@ bool ringq_port_is_mine(const struct ringq_port *port)
 	return current->mm == port->mm && task_tgid(current) == port->tgid;
 }
 
-static void ringq_epoch_advance(struct ringq_ring *ring)
-{
-	lockdep_assert_held(&ring->lock);
-	/* Who sees the new number, also sees who is there. */
-	smp_store_release(&ring->attention->epoch, ring->attention->epoch + 1);
-}
-
 /* The port gives up its place; how is RINGQ_GONE or RINGQ_DEAD. */
 static void ringq_port_end(struct ringq_port *port, u64 how)
 {
-	static const u32 wait[RINGQ_SIDES] = {
-		[RINGQ_PRODUCER] = RINGQ_PRODUCER_WAIT,
-		[RINGQ_CONSUMER] = RINGQ_CONSUMER_WAIT,
-	};
-	struct ringq_place *place = ringq_place_of(port);
-	struct ringq_ring *ring = port->ring;
-
-	lockdep_assert_held(&ring->lock);
-	place->port = NULL;
+	lockdep_assert_held(&port->ring->lock);
+	ringq_place_leave(port, how);
 	WRITE_ONCE(port->life, RINGQ_OVER);
-	WRITE_ONCE(port->armed, 0);
-	if (!(ring->geometry.flags & wait[port->role]))
-		place->ended = how;
-	ringq_epoch_advance(ring);
-	ringq_wake_all(ring);
+	ringq_lock_end(port);
+	ringq_wake_all(port->ring);
 }
 
-static int ringq_port_take_place(struct ringq_port *port)
+/* A port that is nobody's yet. */
+static struct ringq_port *ringq_port_new(struct ringq_ring *ring, u32 role)
 {
-	struct ringq_place *place = ringq_place_of(port);
-	struct ringq_ring *ring = port->ring;
+	struct ringq_port *port = kzalloc(sizeof(*port), GFP_KERNEL_ACCOUNT);
+	int i;
 
-	lockdep_assert_held(&ring->lock);
-	if (place->port)
-		return -EBUSY;
-	if (place->ended || (ring->closed && port->role == RINGQ_PRODUCER))
-		return -EPIPE;
-	place->port = port;
-	place->generation++;
-	ringq_epoch_advance(ring);
-	return 0;
+	if (!port)
+		return NULL;
+	port->ring = ring;
+	port->role = role;
+	for (i = 0; i < RINGQ_ARMS; i++)
+		INIT_LIST_HEAD(&port->armed[i]);
+	init_waitqueue_head(&port->sleeper);
+	return port;
+}
+
+static int ringq_port_try(struct ringq_port *port, struct ringq_ioc_attach *arg)
+{
+	bool locked = arg->flags & RINGQ_ATTACH_LOCK;
+	struct ringq_ring *ring = port->ring;
+	int err = -EAGAIN;
+
+	spin_lock(&ring->lock);
+	if (!locked || !ring->holder)
+		err = ringq_place_take(port, arg);
+	if (!err && locked)
+		ring->holder = port;
+	spin_unlock(&ring->lock);
+	return err;
+}
+
+/* Takes a place, and the attach lock with it if it is asked for. */
+static int ringq_port_sit(struct ringq_port *port, struct ringq_ioc_attach *arg)
+{
+	int interrupted, err;
+
+	interrupted = wait_event_interruptible_exclusive(port->ring->lockers,
+							 (err = ringq_port_try(port, arg)) !=
+							 -EAGAIN);
+	if (interrupted)
+		err = interrupted;
+	/* Who was woken because the lock is free, and does not take it, leaves it to the next. */
+	if (err)
+		wake_up(&port->ring->lockers);
+	return err;
 }
 
 static int ringq_attach_to(struct ringq_file *file, const struct ringq_file *handle,
@@ -77,31 +91,25 @@ static int ringq_attach_to(struct ringq_file *file, const struct ringq_file *han
 
 	if (!(handle->roles & RINGQ_ROLE_MASK(arg->role)))
 		return -EACCES;
-	port = kzalloc(sizeof(*port), GFP_KERNEL_ACCOUNT);
+	port = ringq_port_new(ring, arg->role);
 	if (!port)
 		return -ENOMEM;
-	port->ring = ring;
-	port->role = arg->role;
-
-	spin_lock(&ring->lock);
-	err = ringq_port_take_place(port);
-	if (!err) {
-		kref_get(&ring->kref);
-		mmgrab(current->mm);
-		port->mm = current->mm;
-		port->tgid = get_pid(task_tgid(current));
-		arg->port = ringq_port_of_role(port->role);
-		arg->generation = ring->places[port->role].generation;
-	}
-	spin_unlock(&ring->lock);
+	port->mm = current->mm;
+	port->tgid = task_tgid(current);
+	err = ringq_port_sit(port, arg);
 	if (err) {
 		kfree(port);
 		return err;
 	}
+	kref_get(&ring->kref);
+	mmgrab(port->mm);
+	get_pid(port->tgid);
 	file->port = port;
 	ringq_file_bind(file, RINGQ_PORT);
 	return 0;
 }
+
+#define RINGQ_ATTACH_FLAGS (RINGQ_ATTACH_PLACE | RINGQ_ATTACH_LOCK)
 
 int ringq_attach(struct ringq_file *file, struct ringq_ioc_attach *arg)
 {
@@ -109,7 +117,7 @@ int ringq_attach(struct ringq_file *file, struct ringq_ioc_attach *arg)
 	struct file *filp;
 	int err = -EBADFD;
 
-	if (arg->flags || arg->role >= RINGQ_SIDES)
+	if (arg->flags & ~RINGQ_ATTACH_FLAGS || arg->role >= RINGQ_SIDES)
 		return -EINVAL;
 	filp = fget(arg->fd);
 	if (!filp)
@@ -159,6 +167,7 @@ int ringq_port_map(struct ringq_port *port)
 	spin_lock(&ring->lock);
 	if (port->life != RINGQ_OVER) {
 		WRITE_ONCE(port->life, RINGQ_LIVE);
+		port->heir = false;
 		port->nr_vmas++;
 		err = 0;
 	}

@@ -113,11 +113,9 @@ static int ringq_bulk_alloc(struct ringq_ring *ring, bool huge_only, int node)
 	return 0;
 }
 
-/* What user space finds when it first looks at the region, apart from zeroes. */
-static void ringq_region_fill(struct ringq_ring *ring)
+static void ringq_region_header(struct ringq_ring *ring)
 {
 	struct ringq_header *header = ringq_region_address(ring, 0);
-	u32 i;
 
 	*header = (struct ringq_header){
 		.magic = RINGQ_MAGIC,
@@ -133,15 +131,49 @@ static void ringq_region_fill(struct ringq_ring *ring)
 	};
 	memcpy(header->id, ring->id, sizeof(header->id));
 	memcpy(header->name, ring->name, sizeof(header->name));
-
-	for (i = 0; i < ring->geometry.ports; i++) {
-		struct ringq_port_page *page = ringq_region_address(ring, ring->layout.ports +
-								    i * ring->layout.port_stride);
-
-		page->taken = ring->geometry.first;
-		page->done = ring->geometry.first;
-	}
 	ring->attention = ringq_region_address(ring, ring->layout.attention);
+}
+
+/* The words that say how far everybody is: at the beginning. */
+static void ringq_region_begin(struct ringq_ring *ring)
+{
+	const struct ringq_geometry *g = &ring->geometry;
+	const struct ringq_layout *l = &ring->layout;
+	struct ringq_port_page *page;
+	struct ringq_lane *lane;
+	struct ringq_side *side;
+	u32 i;
+
+	for (i = 0; i < ringq_ports(g); i++) {
+		page = ringq_region_address(ring, l->ports + i * l->port_stride);
+		ringq_progress_begin(&page->progress, g->first);
+	}
+	for (i = 0; i < RINGQ_SIDES; i++) {
+		side = ringq_region_address(ring, l->sides[i]);
+		side->index = g->first;
+	}
+	for (i = 0; g->discipline == RINGQ_LANES && i < g->producers; i++) {
+		lane = ringq_region_address(ring, l->lanes + i * sizeof(*lane));
+		ringq_progress_begin(&lane->progress, g->first);
+	}
+}
+
+/* Where several ports claim positions, each stamp says that its slot is free. */
+static int ringq_region_stamp(struct ringq_ring *ring)
+{
+	const struct ringq_geometry *g = &ring->geometry;
+	u64 pos, *stamp;
+
+	if (!ringq_claims(g->discipline))
+		return 0;
+	for (pos = g->first; pos < g->first + g->capacity; pos++) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		stamp = ringq_region_address(ring, ringq_stamp_at(g, &ring->layout, 0, pos));
+		*stamp = RINGQ_STAMP(pos, RINGQ_FREE);
+		cond_resched();
+	}
+	return 0;
 }
 
 /**
@@ -159,7 +191,7 @@ int ringq_region_alloc(struct ringq_ring *ring, bool huge_only, int node)
 	u64 bulk = l->total - l->bulk;
 	int err;
 
-	ring->nr_control = (l->ports + ring->geometry.ports * l->port_stride) >> PAGE_SHIFT;
+	ring->nr_control = (l->ports + ringq_ports(&ring->geometry) * l->port_stride) >> PAGE_SHIFT;
 	ring->nr_chunks = DIV_ROUND_UP(bulk, RINGQ_CHUNK_PAGES << PAGE_SHIFT);
 	err = ringq_charge(&ring->charge, bulk + (ring->nr_control << PAGE_SHIFT));
 	if (err)
@@ -173,8 +205,12 @@ int ringq_region_alloc(struct ringq_ring *ring, bool huge_only, int node)
 	if (!err)
 		err = ringq_bulk_alloc(ring, huge_only, node);
 	if (!err)
-		ringq_region_fill(ring);
-	return err;
+		err = ringq_region_stamp(ring);
+	if (err)
+		return err;
+	ringq_region_begin(ring);
+	ringq_region_header(ring);
+	return 0;
 }
 
 /* Frees what there is of a ring's memory; nobody can reach it any more. */

@@ -19,6 +19,7 @@
 #include <linux/bits.h>
 #include <linux/fs.h>
 #include <linux/kref.h>
+#include <linux/list.h>
 #include <linux/lockdep.h>
 #include <linux/mutex.h>
 #include <linux/poll.h>
@@ -43,12 +44,43 @@ struct ringq_charge {
 	struct ringq_account **accounts;
 };
 
-/* One side of a ring: the place of its one port. Under the ring's lock. */
+/* What a port is armed by. Either asks for a kick; which one tells whom a kick has woken. */
+enum ringq_arm {
+	RINGQ_BY_WAIT,
+	RINGQ_BY_POLL,
+	RINGQ_ARMS,
+};
+
+/* A place for a port. Under the ring's lock. */
 struct ringq_place {
 	struct ringq_port *port;	/* attached and not over, or NULL */
 	u32 generation;			/* how often the place was taken */
-	u64 ended;			/* RINGQ_DEAD or RINGQ_GONE: it cannot be taken any more */
-	wait_queue_head_t sleepers;	/* in RINGQ_IOC_WAIT and in poll(2) */
+};
+
+/**
+ * struct ringq_row - one side of a ring: the places of one role
+ * @places: @nr of them, the place of port i is number i.
+ * @nr: fixed, as @places is.
+ * @taken: how many of them are.
+ * @ended: RINGQ_DEAD or RINGQ_GONE: none can be taken any more.
+ * @armed: the armed ports, by enum ringq_arm; who armed first is first.
+ * @arms: counts who armed by RINGQ_IOC_WAIT.
+ * @lulls: counts how often nobody was armed any more.
+ * @fenced: somebody is armed, and the other side's CPUs have passed a barrier since.
+ * @pollers: who polls a port of this role, armed or not.
+ *
+ * Under the ring's lock.
+ */
+struct ringq_row {
+	struct ringq_place *places;
+	u32 nr;
+	u32 taken;
+	u64 ended;
+	struct list_head armed[RINGQ_ARMS];
+	u64 arms;
+	u64 lulls;
+	bool fenced;
+	wait_queue_head_t pollers;
 };
 
 /**
@@ -72,11 +104,15 @@ struct ringq_place {
  * @born: found by name only if set; what is not, is still being made.
  * @lock: protects what follows, the ports' fields that say so, and the attention page.
  * @closed: RINGQ_IOC_CLOSE was called.
- * @places: by role.
+ * @holder: the port that has the attach lock, or NULL.
+ * @lockers: who waits for the attach lock.
+ * @rows: by role.
+ * @places: of both rows.
  *
  * The lock nests inside mmap_lock, as mappings come and go under that, and outside the locks of
- * the wait queues. Nothing is copied from or to user space under it. A ring has no lock that is
- * held for longer than a wake-up takes, and no two rings' locks nest.
+ * the wait queues. Nothing is copied from or to user space under it. No lock of the kernel's is
+ * held for longer than it takes to wake all ports of a ring, and no two rings' locks nest. (The
+ * attach lock is none of them: it is a word that users agree about.)
  */
 struct ringq_ring {
 	struct kref kref;
@@ -104,7 +140,10 @@ struct ringq_ring {
 
 	spinlock_t lock;	/* what follows, as said above */
 	bool closed;
-	struct ringq_place places[RINGQ_SIDES];
+	struct ringq_port *holder;
+	wait_queue_head_t lockers;
+	struct ringq_row rows[RINGQ_SIDES];
+	struct ringq_place places[];
 };
 
 /* A port's life, which goes only forward. */
@@ -114,33 +153,40 @@ enum ringq_life {
 	RINGQ_OVER,		/* it left or died; the place may be somebody else's */
 };
 
-/* What a port is armed by. Either asks for a kick; which one tells whom a kick has woken. */
-#define RINGQ_ARMED_WAIT	BIT(0)
-#define RINGQ_ARMED_POLL	BIT(1)
-
 /**
  * struct ringq_port - a port
  * @ring: it holds a reference.
  * @role: enum ringq_role.
+ * @index: its number among those of its role.
+ * @heir: its place was kept for it and is still, until it is mapped.
  * @mm: the address space that attached, and the only one that may map; kept from being freed,
  *	not alive.
  * @tgid: the process that attached.
  * @life: enum ringq_life, under the ring's lock; also read without it.
  * @nr_vmas: its mappings, under the ring's lock.
- * @armed: RINGQ_ARMED_ bits, under the ring's lock; also read without it.
+ * @armed: in the lists of its row, under the ring's lock; also looked at without it.
+ * @arm: which of its row's arms by RINGQ_IOC_WAIT was its last one, under the ring's lock.
+ * @kicked: a kick has woken it, when the row had so many arms; 0: none, or that is done with.
+ *	Under the ring's lock.
  * @asleep: somebody is in RINGQ_IOC_WAIT, under the ring's lock.
+ * @sleeper: that one.
  *
  * Lives and dies with its file.
  */
 struct ringq_port {
 	struct ringq_ring *ring;
 	u32 role;
+	u32 index;
+	bool heir;
 	struct mm_struct *mm;
 	struct pid *tgid;
 	enum ringq_life life;
 	unsigned int nr_vmas;
-	u32 armed;
+	struct list_head armed[RINGQ_ARMS];
+	u64 arm;
+	u64 kicked;
 	bool asleep;
+	wait_queue_head_t sleeper;
 };
 
 /* What an open file is. It begins unbound and becomes one of the others, once. */
@@ -179,9 +225,9 @@ static inline void ringq_file_bind(struct ringq_file *file, enum ringq_kind kind
 	smp_store_release(&file->kind, kind);
 }
 
-static inline struct ringq_place *ringq_place_of(struct ringq_port *port)
+static inline struct ringq_row *ringq_row_of(struct ringq_port *port)
 {
-	return &port->ring->places[port->role];
+	return &port->ring->rows[port->role];
 }
 
 static inline u32 ringq_other(u32 role)
@@ -217,6 +263,11 @@ void *ringq_region_address(const struct ringq_ring *ring, u64 offset);
 /* map.c */
 int ringq_mmap(struct file *filp, struct vm_area_struct *vma);
 
+/* places.c */
+void ringq_rows_init(struct ringq_ring *ring);
+int ringq_place_take(struct ringq_port *port, struct ringq_ioc_attach *arg);
+void ringq_place_leave(struct ringq_port *port, u64 how);
+
 /* port.c */
 int ringq_attach(struct ringq_file *file, struct ringq_ioc_attach *arg);
 int ringq_detach(struct ringq_port *port);
@@ -228,7 +279,22 @@ void ringq_port_unmap(struct ringq_port *port);
 void ringq_port_flush(struct ringq_port *port);
 void ringq_port_free(struct ringq_port *port);
 
+/* lock.c */
+int ringq_lock(struct ringq_port *port);
+int ringq_trylock(struct ringq_port *port);
+int ringq_unlock(struct ringq_port *port);
+void ringq_lock_end(struct ringq_port *port);
+
+/* barrier.c */
+int ringq_barrier_init(void);
+void ringq_barrier_exit(void);
+void ringq_barrier(struct ringq_ring *ring, u32 role);
+
+/* look.c */
+u32 ringq_look(const struct ringq_port *port, u64 need);
+
 /* wait.c */
+u64 *ringq_attention_word(const struct ringq_ring *ring, u32 role);
 void ringq_attention_init(struct ringq_ring *ring);
 void ringq_wake_all(struct ringq_ring *ring);
 int ringq_wait(struct ringq_port *port, struct ringq_ioc_wait *arg);

@@ -14,37 +14,58 @@
  * publisher that runs on no CPU at S2 has passed a full barrier as it was switched out, and
  * passes another one before it runs again.
  *
- * Armed is a state of the port, which only the kernel knows and only the kernel ends: at a kick,
+ * Armed is a state of a port, which only the kernel knows and only the kernel ends: at a kick,
  * which also wakes; at the end of RINGQ_IOC_WAIT; when the ring is closed or somebody goes. The
- * attention word follows from it. It is written under the ring's lock, and user space only reads
- * it. So there is no order of events in which the word is cleared and the sleeper is not woken,
- * not even if the publisher is killed between P2 and the kick: its death wakes.
+ * attention word follows from it: it is not zero while any port of the other side is armed. It is
+ * written under the ring's lock, and user space only reads it. So there is no order of events in
+ * which the word is cleared and a sleeper is not woken, not even if the publisher is killed between
+ * P2 and the kick: its death wakes.
  *
- * A side has one port, and a port one sleeper in RINGQ_IOC_WAIT. A kick can therefore not be spent
- * on the wrong sleeper, and one who gives up as the kick comes has nobody to pass it on to.
+ * A kick wakes as many sleepers of RINGQ_IOC_WAIT as it is told, in the order in which they armed,
+ * and all pollers: one that is armed need not be asleep, and a kick that is spent on it alone may
+ * leave idle who is. What a kick brings may be of no use to whom it wakes: he needs more, it lies
+ * in the lane of another, somebody who was awake has it already, or his time is up. Then he hands
+ * the kick on to the next of those who were armed when it came, and only then arms again, behind
+ * them. So a kick is never lost on one whom it does not help, and it comes to an end.
+ *
+ * The other half of that is user space's: who was woken, took something, and leaves more behind
+ * kicks one of its own side (RINGQ_KICK_OWN). S2 does not reach the CPUs of the own side, so there
+ * P1 and P2 need a fence between them.
+ *
+ * While somebody is armed already, and S2 was made for him, who arms as well needs no barrier: P2
+ * has seen a word that is not zero since, or P1 came before that barrier. The publisher comes to
+ * kick then, and the ring's lock orders that and S1.
  */
 #include <linux/hrtimer.h>
 #include <linux/sched.h>
-#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
-#include <linux/smp.h>
 
 #include "ringq.h"
 
 /* The attention word that the ports of a role read. Only the kernel can write the page. */
-static u64 *ringq_attention_word(const struct ringq_ring *ring, u32 role)
+u64 *ringq_attention_word(const struct ringq_ring *ring, u32 role)
 {
 	return role == RINGQ_PRODUCER ? &ring->attention->data : &ring->attention->space;
 }
 
+static bool ringq_anybody_armed(const struct ringq_row *row)
+{
+	return !list_empty(&row->armed[RINGQ_BY_WAIT]) || !list_empty(&row->armed[RINGQ_BY_POLL]);
+}
+
+/* The word of a role, after its other side has changed. */
 static void ringq_attention_update(struct ringq_ring *ring, u32 role)
 {
-	const struct ringq_place *other = &ring->places[ringq_other(role)];
+	struct ringq_row *other = &ring->rows[ringq_other(role)];
 	u64 word = other->ended;
 
 	lockdep_assert_held(&ring->lock);
-	if (other->port && other->port->armed)
+	if (ringq_anybody_armed(other)) {
 		word |= 1;
+	} else {
+		other->lulls++;
+		other->fenced = false;
+	}
 	if (ring->closed)
 		word |= RINGQ_CLOSED;
 	if (ring->geometry.flags & RINGQ_FENCE)
@@ -62,136 +83,112 @@ void ringq_attention_init(struct ringq_ring *ring)
 	spin_unlock(&ring->lock);
 }
 
-static void ringq_ipi(void *unused)
+/* Wakes one who is armed by RINGQ_IOC_WAIT; of a kick that came when the row had so many arms. */
+static void ringq_wake(struct ringq_port *port, u64 arms)
 {
-	smp_mb(); /* S2, between P1 and S3 or between S1 and P2, whichever is still to come */
+	port->kicked = arms;
+	list_del_init(&port->armed[RINGQ_BY_WAIT]);
+	wake_up(&port->sleeper);
+}
+
+/* Up to so many who are armed by RINGQ_IOC_WAIT; returns how many. */
+static u32 ringq_wake_some(struct ringq_row *row, u32 count)
+{
+	struct ringq_port *port, *next;
+	u32 woken = 0;
+
+	list_for_each_entry_safe(port, next, &row->armed[RINGQ_BY_WAIT], armed[RINGQ_BY_WAIT]) {
+		if (woken == count)
+			break;
+		ringq_wake(port, row->arms);
+		woken++;
+	}
+	return woken;
 }
 
 /*
- * S2. Full barriers on the CPUs that run the process of a port of the other side, and on this one.
- *
- * smp_call_function_many() reads the mask after the barrier here, that is, after S1. A CPU that is
- * not in it either ran the process before: then leaving the mask ordered P1 before S3; or it comes
- * to run it later: then entering the mask orders S1 before P2. Both are locked instructions on
- * x86, which is the only architecture this is done on. Without @mm, the other side does not run or
- * makes its own fences (RINGQ_FENCE).
+ * Whoever polls a port of the row, with what may be there; 0: anything. All of them, also those
+ * that epoll calls exclusive, for they may be at different ports.
  */
-static void ringq_barrier(struct mm_struct *mm)
+static void ringq_wake_pollers(struct ringq_row *row, __poll_t key)
 {
-	smp_mb(); /* between S1, and reading the mask or S3 */
-	if (!mm)
-		return;
-	preempt_disable();
-	smp_call_function_many(mm_cpumask(mm), ringq_ipi, NULL, true);
-	preempt_enable();
+	struct ringq_port *port, *next;
+
+	list_for_each_entry_safe(port, next, &row->armed[RINGQ_BY_POLL], armed[RINGQ_BY_POLL])
+		list_del_init(&port->armed[RINGQ_BY_POLL]);
+	__wake_up(&row->pollers, TASK_NORMAL, 0, poll_to_key(key));
+}
+
+/* To be called when the ring was closed or a port is over: all look for themselves. */
+void ringq_wake_all(struct ringq_ring *ring)
+{
+	u32 role;
+
+	lockdep_assert_held(&ring->lock);
+	for (role = 0; role < RINGQ_SIDES; role++) {
+		ringq_wake_some(&ring->rows[role], U32_MAX);
+		ringq_wake_pollers(&ring->rows[role], 0);
+		ringq_attention_update(ring, ringq_other(role));
+	}
+}
+
+/* The kick that woke the port was of no use to it. */
+static void ringq_hand_on(struct ringq_port *port)
+{
+	struct ringq_row *row = ringq_row_of(port);
+	struct ringq_port *next;
+
+	lockdep_assert_held(&port->ring->lock);
+	next = list_first_entry_or_null(&row->armed[RINGQ_BY_WAIT], struct ringq_port,
+					armed[RINGQ_BY_WAIT]);
+	if (next && next->arm <= port->kicked) {
+		ringq_wake(next, port->kicked);
+		ringq_attention_update(port->ring, ringq_other(port->role));
+	}
+	port->kicked = 0;
+}
+
+/* S2 was made; if there was no lull since the row had so many, the next ones need none. */
+static void ringq_fenced(struct ringq_ring *ring, struct ringq_row *row, u64 lulls)
+{
+	spin_lock(&ring->lock);
+	if (row->lulls == lulls)
+		row->fenced = true;
+	spin_unlock(&ring->lock);
 }
 
 /*
  * S1 and S2. Returns 0, or -ESTALE if the port is over. If the port is armed so already, then the
  * barrier was made and no kick has come since, and there is nothing to do.
- *
- * If the other side has no mapping, nobody is between P1 and P2 there. Who makes one later does it
- * under the ring's lock, and so after S1.
  */
-static int ringq_arm(struct ringq_port *port, u32 how)
+static int ringq_arm(struct ringq_port *port, enum ringq_arm how)
 {
+	struct ringq_row *row = ringq_row_of(port);
 	struct ringq_ring *ring = port->ring;
-	u32 role = ringq_other(port->role);
-	struct mm_struct *mm = NULL;
-	struct ringq_port *other;
+	u32 other = ringq_other(port->role);
+	bool fenced;
+	u64 lulls;
 
 	spin_lock(&ring->lock);
-	if (port->life == RINGQ_OVER || port->armed & how) {
+	if (port->life == RINGQ_OVER || !list_empty(&port->armed[how])) {
 		spin_unlock(&ring->lock);
 		return port->life == RINGQ_OVER ? -ESTALE : 0;
 	}
-	WRITE_ONCE(port->armed, port->armed | how);
-	ringq_attention_update(ring, role);
-	other = ring->places[role].port;
-	if (other && other->life == RINGQ_LIVE && !(ring->geometry.flags & RINGQ_FENCE)) {
-		mm = other->mm;
-		mmgrab(mm);
+	if (how == RINGQ_BY_WAIT) {
+		ringq_hand_on(port);
+		port->arm = ++row->arms;
 	}
+	list_add_tail(&port->armed[how], &row->armed[how]);
+	ringq_attention_update(ring, other);
+	fenced = row->fenced;
+	lulls = row->lulls;
 	spin_unlock(&ring->lock);
 
-	ringq_barrier(mm);
-	if (mm)
-		mmdrop(mm);
+	if (!fenced) {
+		ringq_barrier(ring, other);
+		ringq_fenced(ring, row, lulls);
+	}
 	return 0;
-}
-
-/* Disarms a port and wakes all who sleep there, whatever for; they look for themselves. */
-static void ringq_wake_side(struct ringq_ring *ring, u32 role)
-{
-	struct ringq_place *place = &ring->places[role];
-
-	lockdep_assert_held(&ring->lock);
-	if (place->port)
-		WRITE_ONCE(place->port->armed, 0);
-	ringq_attention_update(ring, ringq_other(role));
-	wake_up_all(&place->sleepers);
-}
-
-/* To be called when the ring was closed or a port is over. */
-void ringq_wake_all(struct ringq_ring *ring)
-{
-	ringq_wake_side(ring, RINGQ_PRODUCER);
-	ringq_wake_side(ring, RINGQ_CONSUMER);
-}
-
-/*
- * Positions are the users' words and may be anything. Where they decide about an address, the
- * layout bounds it; else they only decide whether their owner, or its peer, sleeps.
- */
-static const struct ringq_port_page *ringq_port_page(const struct ringq_ring *ring, u32 role)
-{
-	return ringq_region_address(ring, ring->layout.ports +
-				    ringq_port_of_role(role) * ring->layout.port_stride);
-}
-
-static bool ringq_is_published(const struct ringq_port *port, u64 need)
-{
-	const struct ringq_port_page *own = ringq_port_page(port->ring, RINGQ_CONSUMER);
-	const struct ringq_ring *ring = port->ring;
-	u64 pos = max(READ_ONCE(own->done), READ_ONCE(own->hand)) + need - 1;
-	const u64 *stamp = ringq_region_address(ring, ringq_look_at(&ring->geometry,
-								    &ring->layout, pos));
-
-	/* S3, pairs with P1 */
-	return (s64)(smp_load_acquire(stamp) - RINGQ_STAMP(pos, RINGQ_FULL)) >= 0;
-}
-
-/* A consumer that claims to be ahead, or more than a lap behind, is for its peer to find out. */
-static bool ringq_is_free(const struct ringq_port *port, u64 need)
-{
-	const struct ringq_ring *ring = port->ring;
-	u64 capacity = ring->geometry.capacity;
-	u64 pos = READ_ONCE(ringq_port_page(ring, RINGQ_PRODUCER)->done);
-	u64 used;
-
-	/* S3, pairs with P1 */
-	used = pos - smp_load_acquire(&ringq_port_page(ring, RINGQ_CONSUMER)->done);
-	return used > capacity || capacity - used >= need;
-}
-
-/* S3. What holds now. */
-static u32 ringq_look(const struct ringq_port *port, u64 need)
-{
-	u32 events = 0;
-	u64 word;
-
-	/* Pairs with ringq_attention_update(): if the other side ended, its last word is seen. */
-	word = smp_load_acquire(ringq_attention_word(port->ring, port->role));
-	if (word & RINGQ_CLOSED)
-		events |= RINGQ_EVENT_CLOSED;
-	if (word & RINGQ_GONE)
-		events |= RINGQ_EVENT_GONE;
-	if (word & RINGQ_DEAD)
-		events |= RINGQ_EVENT_DEAD;
-	if (port->role == RINGQ_PRODUCER ? ringq_is_free(port, need) :
-					   ringq_is_published(port, need))
-		events |= RINGQ_EVENT_READY;
-	return events;
 }
 
 static int ringq_sleep_begin(struct ringq_port *port)
@@ -210,22 +207,27 @@ static int ringq_sleep_begin(struct ringq_port *port)
 	return err;
 }
 
-static void ringq_sleep_end(struct ringq_port *port)
+/* In vain: nothing came of it. */
+static void ringq_sleep_end(struct ringq_port *port, bool in_vain)
 {
 	struct ringq_ring *ring = port->ring;
 
 	spin_lock(&ring->lock);
 	port->asleep = false;
-	if (port->armed & RINGQ_ARMED_WAIT) {
-		WRITE_ONCE(port->armed, port->armed & ~RINGQ_ARMED_WAIT);
+	if (!list_empty(&port->armed[RINGQ_BY_WAIT])) {
+		list_del_init(&port->armed[RINGQ_BY_WAIT]);
 		ringq_attention_update(ring, ringq_other(port->role));
 	}
+	if (in_vain)
+		ringq_hand_on(port);
+	port->kicked = 0;
 	spin_unlock(&ring->lock);
 }
 
 /* S4. Returns 0 when disarmed, -ETIMEDOUT, or -ERESTARTSYS. */
 static int ringq_sleep(struct ringq_port *port, ktime_t end)
 {
+	struct list_head *armed = &port->armed[RINGQ_BY_WAIT];
 	ktime_t left = end;
 	int err;
 
@@ -234,9 +236,7 @@ static int ringq_sleep(struct ringq_port *port, ktime_t end)
 		if (left <= 0)
 			return -ETIMEDOUT;
 	}
-	err = wait_event_interruptible_hrtimeout(ringq_place_of(port)->sleepers,
-						 !(READ_ONCE(port->armed) & RINGQ_ARMED_WAIT),
-						 left);
+	err = wait_event_interruptible_hrtimeout(port->sleeper, list_empty_careful(armed), left);
 	return err == -ETIME ? -ETIMEDOUT : err;
 }
 
@@ -249,7 +249,7 @@ static int ringq_wait_for(struct ringq_port *port, u32 wanted, struct ringq_ioc_
 	if (arg->timeout_ns >= 0)
 		end = ktime_add_safe(ktime_get(), ns_to_ktime(arg->timeout_ns));
 	do {
-		err = ringq_arm(port, RINGQ_ARMED_WAIT);
+		err = ringq_arm(port, RINGQ_BY_WAIT);
 		if (err)
 			return err;
 		arg->events = ringq_look(port, arg->need);
@@ -282,37 +282,30 @@ int ringq_wait(struct ringq_port *port, struct ringq_ioc_wait *arg)
 	arg->events = ringq_look(port, arg->need);
 	if (!(arg->events & wanted))
 		err = arg->timeout_ns ? ringq_wait_for(port, wanted, arg) : -ETIMEDOUT;
-	ringq_sleep_end(port);
+	ringq_sleep_end(port, err);
 	return err;
 }
 
 int ringq_kick(struct ringq_port *port, struct ringq_ioc_kick *arg)
 {
-	__poll_t key = port->role == RINGQ_PRODUCER ? EPOLLIN | EPOLLRDNORM :
-						      EPOLLOUT | EPOLLWRNORM;
+	u32 role = arg->flags & RINGQ_KICK_OWN ? port->role : ringq_other(port->role);
+	__poll_t key = role == RINGQ_PRODUCER ? EPOLLOUT | EPOLLWRNORM : EPOLLIN | EPOLLRDNORM;
 	struct ringq_ring *ring = port->ring;
-	struct ringq_place *place = &ring->places[ringq_other(port->role)];
-	u32 left = RINGQ_ARMED_WAIT;
+	struct ringq_row *row = &ring->rows[role];
+	int err = 0;
 
-	if (arg->flags)
+	if (arg->flags & ~RINGQ_KICK_OWN)
 		return -EINVAL;
 	spin_lock(&ring->lock);
 	if (port->life == RINGQ_OVER) {
-		spin_unlock(&ring->lock);
-		return -ESTALE;
-	}
-	arg->woken = 0;
-	if (place->port) {
-		if (arg->count) {
-			arg->woken = !!(place->port->armed & RINGQ_ARMED_WAIT);
-			left = 0;
-		}
-		WRITE_ONCE(place->port->armed, place->port->armed & left);
-		ringq_attention_update(ring, port->role);
-		wake_up_poll(&place->sleepers, key);
+		err = -ESTALE;
+	} else {
+		arg->woken = ringq_wake_some(row, arg->count);
+		ringq_wake_pollers(row, key);
+		ringq_attention_update(ring, ringq_other(role));
 	}
 	spin_unlock(&ring->lock);
-	return 0;
+	return err;
 }
 
 /*
@@ -350,9 +343,9 @@ __poll_t ringq_poll(struct ringq_port *port, struct file *filp, struct poll_tabl
 {
 	__poll_t mask;
 
-	poll_wait(filp, &ringq_place_of(port)->sleepers, table);
+	poll_wait(filp, &ringq_row_of(port)->pollers, table);
 	mask = ringq_poll_mask(port);
-	if (!mask && !ringq_arm(port, RINGQ_ARMED_POLL))
+	if (!mask && !ringq_arm(port, RINGQ_BY_POLL))
 		mask = ringq_poll_mask(port);
 	return mask;
 }

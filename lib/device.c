@@ -122,7 +122,8 @@ static void ringq_device_touch(const struct ringq_port *p)
 
 /*
  * Maps the region in pieces of one permission each, in the order of ringq/layout.h: what
- * this role writes is writable, the rest is not.
+ * this role writes is writable, the rest is not. If it fails, what is mapped is left so: to
+ * unmap it before the port has left would be a death.
  */
 static int ringq_device_map(struct ringq_port *p, int fd)
 {
@@ -160,10 +161,8 @@ static int ringq_device_map(struct ringq_port *p, int fd)
 	if (r == 0 && mirrored)
 		r = ringq_region_mirror(p->ring, p->base, fd,
 					PROT_READ | (bulk ? PROT_WRITE : 0), 0);
-	if (r < 0) {
-		munmap(p->base, ringq_region_span(p->ring));
+	if (r < 0)
 		return r;
-	}
 	ringq_device_touch(p);
 	p->page = ringq_port_page(p->ring, p->base, p->role, p->index);
 	return 0;
@@ -187,28 +186,29 @@ static void ringq_device_unlock(struct ringq_port *p)
 	ringq_ioctl(ringq_device_port_fd(p), RINGQ_IOC_UNLOCK, NULL);
 }
 
-/* What the port is in its discipline; under the attach lock where that decides about claims. */
-static int ringq_device_enter(struct ringq_port *p, const struct ringq_attach_opts *opts)
+/*
+ * Takes a place, and the attach lock with it where that decides about claims: others see a new
+ * port only while it holds the lock, or when it is what they think it is.
+ */
+static int ringq_device_sit(struct ringq_port *p, const struct ringq_attach_opts *opts, int fd)
 {
+	struct ringq_ioc_attach a = {
+		.size = sizeof(a), .fd = p->ring->fd, .role = p->role, .port = opts->place,
+	};
 	int r;
 
-	if (!ringq_claims(p->ring->geometry.discipline))
-		return p->ops->attach(p, opts);
-	r = ringq_device_lock(p, true);
-	if (r < 0)
-		return r;
-	r = p->ops->attach(p, opts);
-	ringq_device_unlock(p);
+	if (opts->flags & RINGQ_AT_PLACE)
+		a.flags |= RINGQ_ATTACH_PLACE;
+	if (ringq_claims(p->ring->geometry.discipline))
+		a.flags |= RINGQ_ATTACH_LOCK;
+	r = ringq_ioctl(fd, RINGQ_IOC_ATTACH, &a);
+	p->index = a.port;
+	p->generation = a.generation;
 	return r;
 }
 
 static int ringq_device_attach(struct ringq_port *p, const struct ringq_attach_opts *opts)
 {
-	struct ringq_ioc_attach a = {
-		.size = sizeof(a), .fd = p->ring->fd, .role = p->role,
-		.flags = opts->flags & RINGQ_AT_PLACE ? RINGQ_ATTACH_PLACE : 0,
-		.port = opts->place,
-	};
 	struct ringq_device_port *d = malloc(sizeof(*d));
 	int r;
 
@@ -219,21 +219,23 @@ static int ringq_device_attach(struct ringq_port *p, const struct ringq_attach_o
 		r = d->fd;
 		goto free;
 	}
-	r = ringq_ioctl(d->fd, RINGQ_IOC_ATTACH, &a);
+	r = ringq_device_sit(p, opts, d->fd);
 	if (r < 0)
 		goto close;
-	p->index = a.port;
-	p->generation = a.generation;
 	p->memory = d;
 	r = ringq_device_map(p, d->fd);
+	if (r == 0)
+		r = p->ops->attach(p, opts);
 	if (r < 0)
 		goto detach;
-	r = ringq_device_enter(p, opts);
-	if (r == 0)
-		return 0;
-	munmap(p->base, ringq_region_span(p->ring));
+	if (ringq_claims(p->ring->geometry.discipline))
+		ringq_device_unlock(p);
+	return 0;
+
 detach:
 	ringq_ioctl(d->fd, RINGQ_IOC_DETACH, NULL);
+	if (p->base)
+		munmap(p->base, ringq_region_span(p->ring));
 close:
 	close(d->fd);
 free:
@@ -245,9 +247,10 @@ static void ringq_device_detach(struct ringq_port *p)
 {
 	struct ringq_device_port *d = p->memory;
 
-	/* The lock goes with the port. */
+	/* No signal keeps a port from leaving in good order. The lock goes with the port. */
 	if (ringq_claims(p->ring->geometry.discipline))
-		ringq_device_lock(p, true);
+		while (ringq_device_lock(p, true) == -EINTR)
+			;
 	p->ops->detach(p);
 	ringq_ioctl(d->fd, RINGQ_IOC_DETACH, NULL);
 	munmap(p->base, ringq_region_span(p->ring));

@@ -4,6 +4,8 @@
  *
  *   ring.c      options, create, join, open, leave           (public)
  *   port.c      attach, detach, close, untyped operations    (public)
+ *   operations.c   what is made of those, the same for all disciplines   (public)
+ *   backoff.c   pauses that grow                             (public)
  *   spsc.c      SPSC: the slow paths of ringq/spsc.h, and its tables of operations
  *   wait.c      spinning and sleeping; wake-ups where there is no module
  *   region.c    the header: written by the creator, checked by everybody else
@@ -67,6 +69,10 @@ struct ringq_ops {
 	int (*release)(struct ringq_port *port, uint64_t n);
 	/* Of what is reserved or peeked; n, if not NULL, becomes how many lie in a row. */
 	void *(*at)(const struct ringq_port *port, uint64_t i, uint64_t *n);
+	/* All of n or nothing. (That is how a reserve is anyway.) */
+	int64_t (*recv_all)(struct ringq_port *port, void *msgs, uint64_t n, int64_t timeout);
+	/* Consumer: published for it, not released. Producer: sent by it, or all, not released. */
+	uint64_t (*len)(const struct ringq_port *port);
 };
 
 struct ringq_backend {
@@ -76,6 +82,8 @@ struct ringq_backend {
 	int (*attach)(struct ringq_port *port, const struct ringq_attach_opts *opts);
 	void (*detach)(struct ringq_port *port);
 	int (*close)(struct ringq_port *port);
+	/* Makes the ring as it was at first, if nobody is attached. NULL: it cannot. */
+	int (*reset)(struct ringq *ring);
 	/* Sleeps until ringq_ready(), or one of the ends: 0; or -ETIMEDOUT, -EINTR. */
 	int (*sleep)(struct ringq_port *port, uint64_t need, uint64_t ends, int64_t timeout);
 	/* Wakes up to count sleepers of a side. */
@@ -125,6 +133,8 @@ extern const struct ringq_backend ringq_private_backend;
 
 /* region.c */
 void ringq_region_init(struct ringq *ring, const struct ringq_plan *plan, void *base);
+/* What ringq_region_init() did, again, but for the header: an empty ring, open to all. */
+void ringq_region_restart(const struct ringq *ring, unsigned char *base);
 /* Takes over a copy of a header, made by somebody else, of a region of so many bytes. */
 int ringq_region_adopt(struct ringq *ring, const struct ringq_header *header, uint64_t size);
 /* Address space to map the region at, so that its huge pages can be mapped as such. */
@@ -210,6 +220,11 @@ static inline bool ringq_is_stale(const struct ringq *ring)
 	return ring->pid != getpid();
 }
 
+/* The port's own way to do something, or why there is none. */
+#define RINGQ_CALL(port, op, ...) \
+	((port)->error ? (port)->error : (port)->ops->op ? (port)->ops->op(port, ##__VA_ARGS__) : \
+	 -EOPNOTSUPP)
+
 /* The port's error, or -EOPNOTSUPP if it is of the other role. */
 static inline int ringq_as(const struct ringq_port *port, uint32_t role)
 {
@@ -252,6 +267,7 @@ void ringq_places_detach(struct ringq_port *port);
 int ringq_places_lock_port(struct ringq_port *port, bool wait);
 void ringq_places_unlock_port(struct ringq_port *port);
 int ringq_places_close(struct ringq_port *port);
+int ringq_places_reset(struct ringq *ring);
 /* Ports came or went since the last ringq_places_idle() of this handle. */
 bool ringq_places_changed(const struct ringq *ring);
 void ringq_places_idle(struct ringq_port *port);
@@ -270,6 +286,12 @@ void ringq_spsc_enter(struct ringq_port *port, uint32_t lane, uint64_t pos);
 int ringq_spsc_attach_producer(struct ringq_port *port, const struct ringq_attach_opts *opts);
 void ringq_spsc_detach_producer(struct ringq_port *port);
 int ringq_spsc_attach_consumer(struct ringq_port *port, const struct ringq_attach_opts *opts);
+/* How many messages are published in a lane from this position on. */
+uint64_t ringq_spsc_ahead(const struct ringq_port *port, uint32_t lane, uint64_t pos);
+uint64_t ringq_spsc_len_producer(const struct ringq_port *port);
+uint64_t ringq_spsc_len_consumer(const struct ringq_port *port);
+/* Of a consumer whose messages nobody else takes. */
+int64_t ringq_spsc_recv_all(struct ringq_port *port, void *msgs, uint64_t n, int64_t timeout);
 
 /* wait.c */
 int64_t ringq_now(void);

@@ -228,8 +228,8 @@ int ringq_memfd_join(struct ringq *ring, int fd)
 	ring->lock_fd = ringq_reopen(fd);
 	if (ring->lock_fd < 0)
 		return ring->lock_fd;
-	/* st_blksize is the page size, which hugetlb insists on. */
-	return ringq_memfd_map(ring, fd, st.st_size,
+	/* What was handed in may be for reading only; st_blksize is hugetlb's page size. */
+	return ringq_memfd_map(ring, ring->lock_fd, st.st_size,
 			       st.st_blksize > 1 << RINGQ_BULK_HUGE ? 30 :
 			       ring->geometry.bulk_shift);
 }
@@ -258,6 +258,7 @@ const struct ringq_backend ringq_memfd_backend = {
 	.attach = ringq_memfd_attach,
 	.detach = ringq_places_detach,
 	.close = ringq_places_close,
+	.reset = ringq_places_reset,
 	.sleep = ringq_futex_sleep,
 	.kick = ringq_futex_kick,
 	.idle = ringq_places_idle,

@@ -337,3 +337,23 @@ int ringq_places_close(struct ringq_port *p)
 	ringq_places_unlock(ring);
 	return 0;
 }
+
+/*
+ * An empty ring again, if nobody is attached. Until all of it is that, it has ended for both
+ * sides: if we die in between nobody can attach to a half of it, and the next reset completes it.
+ */
+int ringq_places_reset(struct ringq *ring)
+{
+	int r = ringq_places_lock(ring, true);
+
+	if (r < 0)
+		return r;
+	ringq_bury_side(ring, RINGQ_PRODUCER);
+	ringq_bury_side(ring, RINGQ_CONSUMER);
+	if (ringq_anybody(ring, RINGQ_PRODUCER) || ringq_anybody(ring, RINGQ_CONSUMER))
+		r = -EBUSY;
+	else
+		ringq_region_restart(ring, ring->base);
+	ringq_places_unlock(ring);
+	return r;
+}

@@ -118,11 +118,6 @@ RINGQ_PUBLIC int ringq_close(struct ringq_port *port)
 	return port->ring->backend->close(port);
 }
 
-/* The port's own way to do something, or why there is none. */
-#define RINGQ_CALL(port, op, ...) \
-	((port)->error ? (port)->error : (port)->ops->op ? (port)->ops->op(port, ##__VA_ARGS__) : \
-	 -EOPNOTSUPP)
-
 RINGQ_PUBLIC int ringq_send(struct ringq_port *port, const void *msg, int64_t timeout)
 {
 	return RINGQ_CALL(port, send, msg, timeout);

@@ -62,6 +62,7 @@ const struct ringq_backend ringq_private_backend = {
 	.attach = ringq_places_attach,
 	.detach = ringq_places_detach,
 	.close = ringq_places_close,
+	.reset = ringq_places_reset,
 	.sleep = ringq_futex_sleep,
 	.kick = ringq_futex_kick,
 	.idle = ringq_places_idle,

@@ -30,12 +30,49 @@ static void ringq_region_begin(const struct ringq *ring, unsigned char *base)
 			RINGQ_STAMP(pos, RINGQ_FREE);
 }
 
+/* What both sides look at: nothing is the matter, but for what the ring was made with. */
+static void ringq_region_open(const struct ringq *ring, unsigned char *base)
+{
+	uint64_t flags = ring->geometry.flags & RINGQ_FENCE ? RINGQ_FENCED : 0;
+
+	ringq_store_release(ringq_word_of(ring, base, RINGQ_PRODUCER), flags);
+	ringq_store_release(ringq_word_of(ring, base, RINGQ_CONSUMER), flags);
+}
+
+/* Zeroes what ringq_region_begin() expects to be zero. Who sat where stays. */
+static void ringq_region_clear(const struct ringq *ring, unsigned char *base)
+{
+	const struct ringq_layout *l = &ring->layout;
+	struct ringq_attention *a = ringq_attention_of(ring, base);
+	uint32_t i;
+
+	memset(a->kept, 0, sizeof(a->kept));
+	memset(base + l->sides[RINGQ_PRODUCER], 0, l->ports - l->sides[RINGQ_PRODUCER]);
+	for (i = 0; i < ringq_ports(&ring->geometry); i++) {
+		struct ringq_port_page *page = ringq_page(ring, base, i);
+
+		memset(page, 0, offsetof(struct ringq_port_page, state));
+		memset(page + 1, 0, l->port_stride - sizeof(*page));
+	}
+	memset(base + l->bulk, 0, l->data - l->bulk);
+	for (i = 0; i < ringq_lanes(&ring->geometry); i++)
+		memset(ringq_lane_data(ring, base, i), 0, l->slots * l->slot_size);
+}
+
+void ringq_region_restart(const struct ringq *ring, unsigned char *base)
+{
+	__atomic_fetch_or(ringq_word_of(ring, base, RINGQ_PRODUCER), RINGQ_DEAD, __ATOMIC_SEQ_CST);
+	__atomic_fetch_or(ringq_word_of(ring, base, RINGQ_CONSUMER), RINGQ_DEAD, __ATOMIC_SEQ_CST);
+	ringq_region_clear(ring, base);
+	ringq_region_begin(ring, base);
+	ringq_region_open(ring, base);
+}
+
 /* Fills a zeroed region, and what the handle says of it. */
 void ringq_region_init(struct ringq *ring, const struct ringq_plan *plan, void *base)
 {
 	struct ringq_header *h = base;
 	struct timespec now;
-	uint64_t flags = 0;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	ring->uid = geteuid();
@@ -59,10 +96,7 @@ void ringq_region_init(struct ringq *ring, const struct ringq_plan *plan, void *
 	memcpy(h->name, ring->name, sizeof(h->name));
 
 	ringq_region_begin(ring, base);
-	if (ring->geometry.flags & RINGQ_FENCE)
-		flags = RINGQ_FENCED;
-	*ringq_word_of(ring, base, RINGQ_PRODUCER) = flags;
-	*ringq_word_of(ring, base, RINGQ_CONSUMER) = flags;
+	ringq_region_open(ring, base);
 }
 
 int ringq_region_adopt(struct ringq *ring, const struct ringq_header *h, uint64_t size)

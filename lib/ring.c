@@ -425,6 +425,13 @@ RINGQ_PUBLIC int ringq_join_fd(int fd, const struct ringq_opts *opts, struct rin
 	return ringq_finish(ring, ringq_memfd_join(ring, copy), &o, out);
 }
 
+RINGQ_PUBLIC int ringq_reset(struct ringq *ring)
+{
+	if (ringq_is_stale(ring))
+		return -ESTALE;
+	return ring->backend->reset ? ring->backend->reset(ring) : -EOPNOTSUPP;
+}
+
 RINGQ_PUBLIC int ringq_fd(const struct ringq *ring)
 {
 	return ring->fd >= 0 ? ring->fd : -EOPNOTSUPP;

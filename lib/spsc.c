@@ -148,6 +148,94 @@ static int spsc_drain(struct ringq_port *p, int64_t timeout)
 	}
 }
 
+/* Is this position published? As far as one writer who is not trusted can say. */
+static bool ringq_spsc_is_published(const struct ringq_port *p, uint32_t lane, uint64_t pos)
+{
+	const struct ringq *ring = p->ring;
+	uint64_t ahead = ringq_load_acquire((const __u64 *)
+		(p->base + ringq_stamp_at(&ring->geometry, &ring->layout, lane, pos))) -
+		RINGQ_STAMP(pos, RINGQ_FULL);
+
+	return ahead < ring->geometry.capacity << 2;
+}
+
+uint64_t ringq_spsc_ahead(const struct ringq_port *p, uint32_t lane, uint64_t pos)
+{
+	const uint64_t capacity = p->ring->geometry.capacity;
+	uint64_t least = 0, step = 1, beyond;
+
+	/*
+	 * What one writer has published is without a gap. Ever farther looks, then halving: never
+	 * twice as far as there is something, for each look takes a line away from the writer.
+	 */
+	while (least + step <= capacity &&
+	       ringq_spsc_is_published(p, lane, pos + least + step - 1)) {
+		least += step;
+		step *= 2;
+	}
+	beyond = least + step <= capacity ? least + step : capacity + 1;
+	while (beyond - least > 1) {
+		step = (beyond - least) / 2;
+		if (ringq_spsc_is_published(p, lane, pos + least + step - 1))
+			least += step;
+		else
+			beyond = least + step;
+	}
+	return least;
+}
+
+uint64_t ringq_spsc_len_producer(const struct ringq_port *p)
+{
+	uint64_t used = p->pos - ringq_spsc_peer_done(p), capacity = p->ring->geometry.capacity;
+
+	return used < capacity ? used : capacity;
+}
+
+uint64_t ringq_spsc_len_consumer(const struct ringq_port *p)
+{
+	return ringq_spsc_ahead(p, 0, p->pos);
+}
+
+/*
+ * What nobody else can take stays until it is enough. It is then taken in pieces if a part of
+ * it is redelivered; all of it is called so then, and what was known to follow is forgotten.
+ */
+int64_t ringq_spsc_recv_all(struct ringq_port *p, void *msgs, uint64_t n, int64_t timeout)
+{
+	unsigned char *to = msgs;
+	int64_t deadline = 0, r;
+	uint64_t word, got;
+	uint32_t flags = 0;
+
+	if (p->held)
+		return -EBUSY;
+	if (!n || n > p->capacity)
+		return -EINVAL;
+	for (;;) {
+		/* The end is looked at first: what was published before it is seen then. */
+		word = ringq_load_acquire(p->attention);
+		if (ringq_spsc_is_published(p, 0, p->pos + n - 1))
+			break;
+		if (word & RINGQ_ENDED)
+			return 0;
+		timeout = ringq_time_left(&deadline, timeout);
+		r = ringq_wait(p, n, RINGQ_ENDED, timeout);
+		if (r < 0)
+			return r;
+	}
+	for (got = 0; got < n; got += r) {
+		r = p->ops->recv_many(p, to + got * p->elem_size, n - got, RINGQ_NOWAIT);
+		if (r <= 0)
+			return r == -EAGAIN || r == 0 ? -EBADMSG : r;
+		flags |= p->flags;
+	}
+	if (flags != p->flags) {
+		p->flags = flags;
+		p->limit = p->pos;
+	}
+	return n;
+}
+
 /*
  * The time-out that is left of one that began with the first call; deadline is 0 before. At
  * least a nanosecond, so that a wait that began as one ends as one, with -ETIMEDOUT.
@@ -275,11 +363,14 @@ const struct ringq_ops ringq_spsc_producer = {
 	.attach = ringq_spsc_attach_producer,
 	.detach = ringq_spsc_detach_producer,
 	.drain = spsc_drain,
+	.len = ringq_spsc_len_producer,
 	RINGQ_PRODUCER_OPS(spsc),
 };
 
 const struct ringq_ops ringq_spsc_consumer = {
 	.attach = ringq_spsc_attach_consumer,
 	.detach = spsc_detach_consumer,
+	.recv_all = ringq_spsc_recv_all,
+	.len = ringq_spsc_len_consumer,
 	RINGQ_CONSUMER_OPS(spsc),
 };

@@ -410,13 +410,15 @@ static inline int ringq_layout_slots(const struct ringq_geometry *g, struct ring
  */
 static inline int ringq_layout_compute(const struct ringq_geometry *g, struct ringq_layout *l)
 {
-	__u64 unit = 1ull << g->unit_shift, bulk_unit = 1ull << g->bulk_shift, notes = 0;
+	__u64 unit, bulk_unit, notes = 0;
 	int err = ringq_geometry_check(g);
 
 	if (!err)
 		err = ringq_layout_slots(g, l);
 	if (err)
 		return err;
+	unit = 1ull << g->unit_shift;
+	bulk_unit = 1ull << g->bulk_shift;
 	if (l->slots > RINGQ_TOTAL_MAX / l->slot_size)
 		return -EFBIG;
 	l->lane_stamps = g->shape == RINGQ_SHAPE_APART ?

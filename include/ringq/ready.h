@@ -62,6 +62,9 @@ static inline int ringq_view_published(const struct ringq_view *v, __u32 lane, _
 
 	if (v->geometry->shape == RINGQ_SHAPE_RECORDS)
 		return stamp != 0;
+	/* What repair has in hand is of the lap before, whatever number stands there. */
+	if (ringq_claims(v->geometry->discipline) && (stamp & RINGQ_SPECIAL) == RINGQ_SPECIAL)
+		return 0;
 	return (__s64)(stamp - RINGQ_STAMP(pos, RINGQ_FULL)) >= 0;
 }
 
@@ -112,8 +115,9 @@ static inline int ringq_ready_claimed(const struct ringq_view *v, __u64 need)
 		}
 		pos = RINGQ_VIEW_SIDE(v, RINGQ_CONSUMER, index);
 	}
-	for (i = 0; i < need && i < v->geometry->capacity; i++) {
-		if (!ringq_view_published(v, 0, pos + i))
+	/* Downwards: what is missing is most often missing at the end. */
+	for (i = need; i; i--) {
+		if (!ringq_view_published(v, 0, pos + i - 1))
 			return 0;
 	}
 	return 1;
@@ -174,11 +178,13 @@ static inline int ringq_room_claimed(const struct ringq_view *v, __u64 need)
 		pos = ringq_claim_end(RINGQ_VIEW_PAGE(v, RINGQ_PRODUCER, v->port, claim),
 				      RINGQ_VIEW_PAGE(v, RINGQ_PRODUCER, v->port, progress.done));
 	done = ringq_view_done(v, pos);
-	for (i = 0; i < need && i < capacity; i++) {
-		__u64 at = ringq_stamp_at(v->geometry, v->layout, 0, pos + i);
+	/* Downwards, as far as that position does not say enough. */
+	for (i = need; i; i--) {
+		__u64 at = ringq_stamp_at(v->geometry, v->layout, 0, pos + i - 1);
 
-		if ((__s64)(pos + i - done) >= (__s64)capacity &&
-		    ringq_word_at(v->memory, at) != RINGQ_STAMP(pos + i, RINGQ_FREE))
+		if ((__s64)(pos + i - 1 - done) < (__s64)capacity)
+			break;
+		if (ringq_word_at(v->memory, at) != RINGQ_STAMP(pos + i - 1, RINGQ_FREE))
 			return 0;
 	}
 	return 1;

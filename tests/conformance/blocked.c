@@ -13,8 +13,9 @@
 #define ALL_WAIT (RINGQ_PRODUCER_WAIT | RINGQ_CONSUMER_WAIT)
 #define HOUR (3600 * 1000 * MS)
 
-/* More than the sleeper asks for at once. */
+/* More than the sleeper asks for at once. A ring may have a little more. */
 #define CAPACITY 14
+#define CAPACITY_MAX 16
 
 struct call {
 	enum ringq_role role;
@@ -22,7 +23,7 @@ struct call {
 	int64_t woken;		/* what it returns when it gets what it wants */
 	int64_t closed;		/* ...when the ring is closed */
 	int64_t left;		/* ...when the other side has left for good */
-	uint64_t need;		/* messages sent, or freed, that it waits for */
+	uint64_t need;		/* messages sent, or freed, that it waits for; 0: all of them */
 };
 
 static int64_t make_recv(struct ringq_port *port, int64_t timeout)
@@ -73,13 +74,16 @@ static const struct call calls[CALLS] = {
 	[SEND_MANY] = { RINGQ_PRODUCER, make_send_many, 2, -EPIPE, -EPIPE, 2 },
 	[RESERVE] = { RINGQ_PRODUCER, make_reserve, 0, -EPIPE, -EPIPE, 3 },
 	/* The end of sending is no reason not to wait for what was sent. */
-	[DRAIN] = { RINGQ_PRODUCER, NULL, 0, 0, -EPIPE, CAPACITY },
+	[DRAIN] = { RINGQ_PRODUCER, NULL, 0, 0, -EPIPE, 0 },
 };
 
 static enum ringq_role other_role(const struct call *call)
 {
 	return call->role == RINGQ_PRODUCER ? RINGQ_CONSUMER : RINGQ_PRODUCER;
 }
+
+/* Who else is there: nobody, a port of the test's own, or a victim that will be killed. */
+enum other { NOBODY, MINE, VICTIM };
 
 struct sleeper {
 	const struct call *call;
@@ -90,7 +94,12 @@ struct sleeper {
 	} *shared;
 	struct ringq *ring;
 	struct conf_peer *peer;
-	uint64_t next;		/* number of the next message of the test's own port */
+	struct ringq_port other;
+	bool attached;		/* other */
+	struct conf_peer *victim;
+	uint64_t next;		/* number of the next message of the other port */
+	uint64_t capacity;
+	uint64_t need;
 };
 
 static void sleep_in_call(struct ringq *ring, void *arg)
@@ -116,15 +125,57 @@ static void sleep_in_call(struct ringq *ring, void *arg)
 	ringq_detach(&port);
 }
 
-static void start_sleeper(struct sleeper *s, uint64_t which, uint32_t flags, int64_t timeout)
+static void attach_other(struct sleeper *s)
 {
-	s->call = &calls[which];
-	s->timeout = timeout;
-	s->next = 0;
+	EXPECT(ringq_attach(s->ring, other_role(s->call), &s->other), 0);
+	s->attached = true;
+}
+
+/* Takes the place and does nothing with it until it is killed. */
+static void sit(struct ringq *ring, void *arg)
+{
+	const struct call *call = arg;
+	struct ringq_port port;
+
+	EXPECT(ringq_attach(ring, other_role(call), &port), 0);
+	conf_will_sleep();
+	while (!conf_dying())
+		conf_sleep(MS);
+	ringq_detach(&port);
+}
+
+static void bring_other(struct sleeper *s, enum other other)
+{
+	if (other == MINE)
+		attach_other(s);
+	if (other != VICTIM)
+		return;
+	s->victim = conf_start(s->ring, sit, (void *)s->call);
+	conf_await_sleep(s->victim);
+}
+
+/*
+ * The other side comes when the sleeper sleeps, which is not what it waits for; or before it,
+ * where a producer without consumers has no reason to wait.
+ */
+static void start_sleeper(struct sleeper *s, uint64_t which, uint32_t flags, int64_t timeout,
+			  enum other other)
+{
+	bool early;
+
+	*s = (struct sleeper){ .call = &calls[which], .timeout = timeout };
+	early = s->call->role == RINGQ_PRODUCER && !(conf.discipline->has & CONF_KEEPS);
 	s->shared = conf_shared(sizeof(*s->shared));
 	s->ring = conf_ring(sizeof(uint64_t), CAPACITY, flags);
-	EXPECT(conf_capacity(s->ring), CAPACITY);
+	s->capacity = conf_capacity(s->ring);
+	s->need = s->call->need ? s->call->need : s->capacity;
+	if (early)
+		bring_other(s, other == NOBODY ? MINE : other);
 	s->peer = conf_start(s->ring, sleep_in_call, s);
+	conf_await_sleep(s->peer);
+	if (early)
+		return;
+	bring_other(s, other);
 	conf_await_sleep(s->peer);
 }
 
@@ -134,10 +185,18 @@ static int64_t end_sleeper(struct sleeper *s)
 	return s->shared->result;
 }
 
-/* Does n of what the sleeper waits for, in one of three ways. */
-static void serve(struct sleeper *s, struct ringq_port *port, uint64_t n, unsigned int way)
+static void clean_up(struct sleeper *s)
 {
-	uint64_t msgs[CAPACITY], i;
+	if (s->attached)
+		ringq_detach(&s->other);
+	ringq_leave(s->ring);
+}
+
+/* Does n of what the sleeper waits for, in one of three ways. */
+static void serve(struct sleeper *s, uint64_t n, unsigned int way)
+{
+	struct ringq_port *port = &s->other;
+	uint64_t msgs[CAPACITY_MAX], i;
 
 	if (s->call->role == RINGQ_PRODUCER) {
 		if (way == 0) {
@@ -168,77 +227,49 @@ static void serve(struct sleeper *s, struct ringq_port *port, uint64_t n, unsign
 static void timed(uint64_t which)
 {
 	static const int64_t waits[] = { 1, 20 * MS };
-	struct sleeper s;
+	struct sleeper s = { .call = &calls[which] };
 	unsigned int i;
 
+	s.shared = conf_shared(sizeof(*s.shared));
 	for (i = 0; i < COUNT(waits); i++) {
-		struct ringq_port port;
-
-		s.call = &calls[which];
 		s.timeout = waits[i];
-		s.shared = conf_shared(sizeof(*s.shared));
 		s.ring = conf_ring(sizeof(uint64_t), CAPACITY, 0);
 		/* The other side is there, and does nothing. */
-		EXPECT(ringq_attach(s.ring, other_role(s.call), &port), 0);
+		attach_other(&s);
 		s.peer = conf_start(s.ring, sleep_in_call, &s);
 		EXPECT(end_sleeper(&s), -ETIMEDOUT);
 		CHECK(s.shared->slept >= waits[i], "%lld ns asked, gave up after %lld",
 		      (long long)waits[i], (long long)s.shared->slept);
-		ringq_detach(&port);
-		ringq_leave(s.ring);
+		clean_up(&s);
 	}
 }
 
 static void woken(uint64_t which)
 {
-	struct ringq_port port;
 	struct sleeper s;
 	unsigned int way;
 
 	for (way = 0; way < 3; way++) {
-		start_sleeper(&s, which, 0, way == 1 ? HOUR : RINGQ_FOREVER);
-		EXPECT(ringq_attach(s.ring, other_role(s.call), &port), 0);
-		/* To attach is not what it waits for. */
-		conf_await_sleep(s.peer);
-		serve(&s, &port, s.call->need, way);
+		start_sleeper(&s, which, 0, way == 1 ? HOUR : RINGQ_FOREVER, MINE);
+		serve(&s, s.need, way);
 		EXPECT(end_sleeper(&s), s.call->woken);
-		ringq_detach(&port);
-		ringq_leave(s.ring);
+		clean_up(&s);
 	}
 }
 
 /* Less than it needs does not let it go on. */
 static void woken_in_vain(uint64_t which)
 {
-	struct ringq_port port;
 	struct sleeper s;
 
-	start_sleeper(&s, which, 0, RINGQ_FOREVER);
-	EXPECT(ringq_attach(s.ring, other_role(s.call), &port), 0);
-	while (s.next + 1 < s.call->need) {
-		serve(&s, &port, 1, 0);
+	start_sleeper(&s, which, 0, RINGQ_FOREVER, MINE);
+	while (s.next + 1 < s.need) {
+		serve(&s, 1, 0);
 		conf_await_sleep(s.peer);
 	}
-	serve(&s, &port, 1, 0);
+	serve(&s, 1, 0);
 	EXPECT(end_sleeper(&s), s.call->woken);
-	ringq_detach(&port);
-	ringq_leave(s.ring);
-}
-
-static int *signals;
-
-static void count_signal(int sig)
-{
-	(void)sig;
-	__atomic_fetch_add(signals, 1, __ATOMIC_SEQ_CST);
-}
-
-static void on_signal(int flags)
-{
-	const struct sigaction act = { .sa_handler = count_signal, .sa_flags = flags };
-
-	signals = conf_shared(sizeof(*signals));
-	sigaction(SIGUSR1, &act, NULL);
+	clean_up(&s);
 }
 
 static void interrupted(uint64_t which)
@@ -250,64 +281,57 @@ static void interrupted(uint64_t which)
 	} tries[] = { { 0, RINGQ_FOREVER }, { 0, HOUR }, { SA_RESTART, HOUR } };
 	struct sleeper s;
 	unsigned int i;
+	int *signals;
 
 	for (i = 0; i < COUNT(tries); i++) {
-		on_signal(tries[i].flags);
-		start_sleeper(&s, which, 0, tries[i].timeout);
+		signals = conf_count_signals(SIGUSR1, tries[i].flags);
+		start_sleeper(&s, which, 0, tries[i].timeout, NOBODY);
 		conf_signal(s.peer, SIGUSR1);
 		EXPECT(end_sleeper(&s), -EINTR);
 		EXPECT(*signals, 1);
-		ringq_leave(s.ring);
+		clean_up(&s);
 	}
 }
 
 static void restarted(uint64_t which)
 {
-	struct ringq_port port;
+	int *signals = conf_count_signals(SIGUSR1, SA_RESTART), i;
 	struct sleeper s;
-	int i;
 
-	on_signal(SA_RESTART);
-	start_sleeper(&s, which, 0, RINGQ_FOREVER);
+	start_sleeper(&s, which, 0, RINGQ_FOREVER, NOBODY);
 	for (i = 1; i <= 3; i++) {
 		conf_signal(s.peer, SIGUSR1);
 		while (__atomic_load_n(signals, __ATOMIC_SEQ_CST) < i)
 			conf_sleep(MS);
 		conf_await_sleep(s.peer);
 	}
-	EXPECT(ringq_attach(s.ring, other_role(s.call), &port), 0);
-	serve(&s, &port, s.call->need, 0);
+	if (!s.attached)
+		attach_other(&s);
+	serve(&s, s.need, 0);
 	EXPECT(end_sleeper(&s), s.call->woken);
-	ringq_detach(&port);
-	ringq_leave(s.ring);
+	clean_up(&s);
 }
 
 static void closed(uint64_t which)
 {
-	struct ringq_port port;
 	struct sleeper s;
 
-	start_sleeper(&s, which, ALL_WAIT, RINGQ_FOREVER);
-	EXPECT(ringq_attach(s.ring, other_role(s.call), &port), 0);
-	EXPECT(ringq_close(&port), 0);
+	start_sleeper(&s, which, ALL_WAIT, RINGQ_FOREVER, MINE);
+	EXPECT(ringq_close(&s.other), 0);
 	if (which == DRAIN) {
 		conf_await_sleep(s.peer);
-		serve(&s, &port, s.call->need, 0);
+		serve(&s, s.need, 0);
 	}
 	EXPECT(end_sleeper(&s), s.call->closed);
-	ringq_detach(&port);
-	ringq_leave(s.ring);
+	clean_up(&s);
 }
 
 static void left(uint64_t which)
 {
-	struct ringq_port port;
 	struct sleeper s;
 
-	start_sleeper(&s, which, 0, RINGQ_FOREVER);
-	EXPECT(ringq_attach(s.ring, other_role(s.call), &port), 0);
-	conf_await_sleep(s.peer);
-	ringq_detach(&port);
+	start_sleeper(&s, which, 0, RINGQ_FOREVER, MINE);
+	ringq_detach(&s.other);
 	EXPECT(end_sleeper(&s), s.call->left);
 	ringq_leave(s.ring);
 }
@@ -315,144 +339,124 @@ static void left(uint64_t which)
 /* A successor comes and does what is wanted. */
 static void succeed(struct sleeper *s)
 {
-	struct ringq_port port;
-
 	conf_await_sleep(s->peer);
-	EXPECT(ringq_attach(s->ring, other_role(s->call), &port), 0);
-	EXPECT(ringq_position(&port), 0);
-	serve(s, &port, s->call->need, 2);
+	attach_other(s);
+	conf_expect_position(&s->other, 0);
+	serve(s, s->need, 2);
 	EXPECT(end_sleeper(s), s->call->woken);
-	ringq_detach(&port);
-	ringq_leave(s->ring);
+	clean_up(s);
 }
 
 static void left_wait(uint64_t which)
 {
-	struct ringq_port port;
 	struct sleeper s;
 
-	start_sleeper(&s, which, ALL_WAIT, RINGQ_FOREVER);
-	EXPECT(ringq_attach(s.ring, other_role(s.call), &port), 0);
-	ringq_detach(&port);
+	start_sleeper(&s, which, ALL_WAIT, RINGQ_FOREVER, MINE);
+	ringq_detach(&s.other);
 	succeed(&s);
-}
-
-/* Takes the place and does nothing with it until it is killed. */
-static void sit(struct ringq *ring, void *arg)
-{
-	const struct call *call = arg;
-	struct ringq_port port;
-
-	EXPECT(ringq_attach(ring, other_role(call), &port), 0);
-	conf_will_sleep();
-	while (!conf_dying())
-		conf_sleep(MS);
-	ringq_detach(&port);
-}
-
-static void kill_other(struct sleeper *s)
-{
-	struct conf_peer *victim = conf_start(s->ring, sit, (void *)s->call);
-
-	conf_await_sleep(victim);
-	conf_await_sleep(s->peer);
-	conf_kill(victim);
 }
 
 static void killed(uint64_t which)
 {
 	struct sleeper s;
 
-	start_sleeper(&s, which, 0, RINGQ_FOREVER);
-	kill_other(&s);
+	start_sleeper(&s, which, 0, RINGQ_FOREVER, VICTIM);
+	conf_kill(s.victim);
 	EXPECT(end_sleeper(&s), s.call->left == -EPIPE ? conf_death_error() : s.call->left);
-	ringq_leave(s.ring);
+	clean_up(&s);
 }
 
 static void killed_wait(uint64_t which)
 {
 	struct sleeper s;
 
-	start_sleeper(&s, which, ALL_WAIT, RINGQ_FOREVER);
-	kill_other(&s);
+	start_sleeper(&s, which, ALL_WAIT, RINGQ_FOREVER, VICTIM);
+	conf_kill(s.victim);
 	succeed(&s);
 }
 
 /* The sleeper itself is killed. Its peer gets what was committed, or the error. */
 static void dies(uint64_t which)
 {
-	struct ringq_port port;
+	struct ringq_port again;
 	struct sleeper s;
 	uint64_t i;
 	int r;
 
-	start_sleeper(&s, which, 0, RINGQ_FOREVER);
-	EXPECT(ringq_attach(s.ring, other_role(s.call), &port), 0);
-	conf_await_sleep(s.peer);
+	start_sleeper(&s, which, 0, RINGQ_FOREVER, MINE);
 	conf_kill(s.peer);
 	if (s.call->role == RINGQ_PRODUCER) {
-		conf_recv_range(&port, 0, CAPACITY);
-		EXPECT(ringq_recv(&port, &i, RINGQ_FOREVER), 0);
-		EXPECT(ringq_recv(&port, &i, RINGQ_FOREVER), 0);
+		conf_recv_range(&s.other, 0, s.capacity);
+		EXPECT(ringq_recv(&s.other, &i, RINGQ_FOREVER), 0);
+		EXPECT(ringq_recv(&s.other, &i, RINGQ_FOREVER), 0);
 	} else {
-		for (i = 0; (r = ringq_send(&port, &i, RINGQ_FOREVER)) == 1; i++)
+		for (i = 0; (r = ringq_send(&s.other, &i, RINGQ_FOREVER)) == 1; i++)
 			;
 		EXPECT(r, conf_death_error());
-		CHECK(i <= CAPACITY, "%llu messages went into a ring of %d",
-		      (unsigned long long)i, CAPACITY);
-		EXPECT(ringq_send(&port, &i, RINGQ_FOREVER), conf_death_error());
+		CHECK(i <= s.capacity, "%llu messages went into a ring of %llu",
+		      (unsigned long long)i, (unsigned long long)s.capacity);
+		EXPECT(ringq_send(&s.other, &i, RINGQ_FOREVER), conf_death_error());
 	}
-	ringq_detach(&port);
-	EXPECT(ringq_attach(s.ring, s.call->role, &port), -EPIPE);
+	ringq_detach(&s.other);
+	EXPECT(ringq_attach(s.ring, s.call->role, &again), -EPIPE);
 	ringq_leave(s.ring);
 }
 
 static void dies_wait(uint64_t which)
 {
-	struct ringq_port port, successor;
+	struct ringq_port successor;
 	struct sleeper s;
 	uint64_t next;
 
-	start_sleeper(&s, which, ALL_WAIT, RINGQ_FOREVER);
-	EXPECT(ringq_attach(s.ring, other_role(s.call), &port), 0);
+	start_sleeper(&s, which, ALL_WAIT, RINGQ_FOREVER, MINE);
 	conf_kill(s.peer);
 	/* At once: who was waited for is dead. */
 	EXPECT(ringq_attach(s.ring, s.call->role, &successor), 0);
-	next = s.call->role == RINGQ_PRODUCER ? CAPACITY : 0;
-	EXPECT(ringq_position(&successor), next);
+	next = s.call->role == RINGQ_PRODUCER ? s.capacity : 0;
+	conf_expect_position(&successor, next);
 	if (s.call->role == RINGQ_PRODUCER) {
-		conf_recv_range(&port, 0, CAPACITY);
+		conf_recv_range(&s.other, 0, s.capacity);
 		conf_send_range(&successor, next, next + 5);
-		conf_recv_range(&port, next, next + 5);
+		conf_recv_range(&s.other, next, next + 5);
 	} else {
-		conf_send_range(&port, 0, CAPACITY);
-		conf_recv_range(&successor, 0, CAPACITY);
+		conf_send_range(&s.other, 0, s.capacity);
+		conf_recv_range(&successor, 0, s.capacity);
 		EXPECT(ringq_flags(&successor), 0);
 	}
-	ringq_detach(&port);
 	ringq_detach(&successor);
-	ringq_leave(s.ring);
+	clean_up(&s);
 }
 
-#define EACH(name, body)			\
-	{ name "-recv", body, RECV },		\
-	{ name "-recv-many", body, RECV_MANY },	\
-	{ name "-peek", body, PEEK },		\
-	{ name "-send", body, SEND },		\
-	{ name "-send-many", body, SEND_MANY },	\
-	{ name "-reserve", body, RESERVE },	\
-	{ name "-drain", body, DRAIN },
+#define CONSUMER_CALLS(name, body, needs)		\
+	{ name "-recv", body, RECV, needs },		\
+	{ name "-recv-many", body, RECV_MANY, needs },	\
+	{ name "-peek", body, PEEK, needs },
+
+#define PRODUCER_CALLS(name, body, needs)		\
+	{ name "-send", body, SEND, needs },		\
+	{ name "-send-many", body, SEND_MANY, needs },	\
+	{ name "-reserve", body, RESERVE, needs },	\
+	{ name "-drain", body, DRAIN, needs },
+
+#define EACH(name, body)				\
+	CONSUMER_CALLS(name, body, 0)			\
+	PRODUCER_CALLS(name, body, 0)
+
+/* Where a producer waits for those consumers only that there are, they are not succeeded. */
+#define EACH_SUCCEEDED(name, body)			\
+	CONSUMER_CALLS(name, body, 0)			\
+	PRODUCER_CALLS(name, body, CONF_KEEPS)
 
 const struct conf_case conf_blocked[] = {
 	EACH("timed", timed)
 	EACH("woken", woken)
-	{ "woken-in-vain-reserve", woken_in_vain, RESERVE },
-	{ "woken-in-vain-drain", woken_in_vain, DRAIN },
+	{ "woken-in-vain-reserve", woken_in_vain, RESERVE, 0 },
+	{ "woken-in-vain-drain", woken_in_vain, DRAIN, 0 },
 	EACH("interrupted", interrupted)
 	EACH("restarted", restarted)
 	EACH("closed-while-waiting", closed)
 	EACH("left-while-waiting", left)
-	EACH("left-and-succeeded-while-waiting", left_wait)
+	EACH_SUCCEEDED("left-and-succeeded-while-waiting", left_wait)
 	EACH("killed-while-waiting", killed)
 	EACH("killed-and-succeeded-while-waiting", killed_wait)
 	EACH("dies-waiting", dies)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR MIT */
 /*
- * What the conformance cases have in common. A case is a function that gets the memory
- * from conf.memory and returns if all was well; what is not well ends the whole case, from
- * any of its threads and processes, through conf_fail(). The list of cases does not depend
- * on the memory: where memory cannot be shared between processes, the other side is a
- * thread, and being killed is leaving without a word.
+ * What the conformance cases have in common. A case is a function that makes its rings by
+ * conf_create(), in the memory and the discipline under test, and returns if all was well;
+ * what is not well ends the whole case, from any of its threads and processes, through
+ * conf_fail(). The list of cases does not depend on the memory: where memory cannot be shared
+ * between processes, the other side is a thread, and being killed is leaving without a word.
  */
 #ifndef CONFORMANCE_H
 #define CONFORMANCE_H
@@ -17,10 +17,31 @@
 #define MS		INT64_C(1000000)	/* nanoseconds */
 #define COUNT(array)	(sizeof(array) / sizeof((array)[0]))
 
+/* What a discipline promises. */
+#define CONF_ELEMENTS	(1u << 0)	/* all messages have one size */
+#define CONF_LOSSLESS	(1u << 1)	/* who sends into a full ring waits */
+#define CONF_ONCE	(1u << 2)	/* each message goes to one consumer; else to all of them */
+#define CONF_ORDER	(1u << 3)	/* one FIFO; else one for each producer */
+#define CONF_PRODUCERS	(1u << 4)	/* there can be several */
+#define CONF_CONSUMERS	(1u << 5)	/* likewise */
+#define CONF_KEEPS	(1u << 6)	/* what is sent waits for a consumer who is yet to come */
+#define CONF_SPSC	(1u << 7)	/* for what is the same in all disciplines */
+
+struct conf_discipline {
+	const char *name;	/* as in the names of cases */
+	uint32_t id;		/* enum ringq_discipline */
+	uint32_t flags;		/* RINGQ_RECORDS, or 0 */
+	uint32_t has;		/* CONF_ promises */
+};
+
+#define CONF_DISCIPLINES 1
+extern const struct conf_discipline conf_disciplines[CONF_DISCIPLINES];
+
 struct conf {
 	uint32_t memory;	/* enum ringq_memory */
 	bool processes;		/* the memory can be shared between processes */
 	uint64_t scale;		/* percent of the usual number of repetitions */
+	const struct conf_discipline *discipline;
 };
 
 extern struct conf conf;
@@ -29,10 +50,14 @@ struct conf_case {
 	const char *name;	/* NULL ends a table */
 	void (*body)(uint64_t arg);
 	uint64_t arg;
+	uint32_t needs;		/* CONF_ promises */
 };
 
 /* The tables, one a theme; each file says what it covers. */
 extern const struct conf_case conf_flow[];
+extern const struct conf_case conf_sizes[];
+extern const struct conf_case conf_laps[];
+extern const struct conf_case conf_ordering[];
 extern const struct conf_case conf_edges[];
 extern const struct conf_case conf_blocked[];
 extern const struct conf_case conf_waiting[];
@@ -72,17 +97,24 @@ int64_t conf_now(void);
 void conf_sleep(int64_t ns);
 /* Zeroed memory that the processes of a case share. */
 void *conf_shared(size_t size);
+void conf_unshare(void *memory, size_t size);
 
-/* A ring in the memory under test; opts need neither size nor memory. */
+/* A ring; opts need neither size nor memory nor discipline. */
 struct ringq *conf_create(struct ringq_opts opts);
 struct ringq *conf_ring(size_t elem_size, uint64_t capacity, uint32_t flags);
 uint64_t conf_capacity(const struct ringq *ring);
+/* Where a port is that has just attached, if it can know. */
+void conf_expect_position(const struct ringq_port *port, uint64_t pos);
 /* A name that no other run of the tests uses. */
 const char *conf_name(const char *suffix);
 
 /* The element of sequence number seq: every byte depends on it. */
 void conf_fill(void *msg, size_t size, uint64_t seq);
 void conf_verify(const void *msg, size_t size, uint64_t seq);
+/* What number a message of at least 8 bytes has, if it is one. */
+uint64_t conf_seq_of(const void *msg);
+/* One more message was verified: for what is told at the end. */
+void conf_count(void);
 /* Sends, receives one of any size without waiting. Returns what the call returned. */
 int conf_send_seq(struct ringq_port *port, uint64_t seq);
 int conf_recv_seq(struct ringq_port *port, uint64_t seq);
@@ -111,10 +143,17 @@ bool conf_dying(void);
 void conf_will_sleep(void);
 /* By another: until the peer sleeps. */
 void conf_await_sleep(const struct conf_peer *peer);
+/* From now on signals of that number are counted, in all processes of the case, from 0. */
+int *conf_count_signals(int sig, int flags);
 /* Sends a signal to the thread that sleeps. */
 void conf_signal(const struct conf_peer *peer, int sig);
 /* What a sender gets when the last receiver was killed. */
 int conf_death_error(void);
+
+/* Threads and processes that must begin together: waits until n have called this. */
+struct conf_gate *conf_gate(void);
+void conf_gate_free(struct conf_gate *gate);
+void conf_meet(struct conf_gate *gate, uint32_t n);
 
 /* All operations of a port, through the untyped calls or through a typed ring. */
 struct conf_ops {
@@ -133,18 +172,30 @@ struct conf_ops {
 };
 
 /* Element sizes: around a line's room, around a line, several lines, more than a page. */
-#define CONF_SIZES(X)						\
-	X(1) X(4) X(7) X(8) X(12) X(16) X(28) X(29) X(56) X(57)	\
-	X(64) X(100) X(248) X(1264) X(4096) X(70000)
+#define CONF_SIZES(X, ...)								\
+	X(1, ##__VA_ARGS__) X(4, ##__VA_ARGS__) X(7, ##__VA_ARGS__) X(8, ##__VA_ARGS__)	\
+	X(12, ##__VA_ARGS__) X(16, ##__VA_ARGS__) X(28, ##__VA_ARGS__)			\
+	X(29, ##__VA_ARGS__) X(56, ##__VA_ARGS__) X(57, ##__VA_ARGS__)			\
+	X(64, ##__VA_ARGS__) X(100, ##__VA_ARGS__) X(248, ##__VA_ARGS__)		\
+	X(1264, ##__VA_ARGS__) X(4096, ##__VA_ARGS__) X(70000, ##__VA_ARGS__)
 
-/* One of CONF_SIZES. */
+/* Of the discipline under test; typed, if there is a typed ring of that size. */
 struct conf_ops conf_ops(size_t size, bool typed);
+bool conf_has_typed(size_t size);
 
-/* How messages go through a ring. */
+enum conf_wait {
+	CONF_SPIN,	/* try until it works */
+	CONF_YIELD,	/* let others run between the tries */
+	CONF_TIMED,	/* wait, but not for long; and again */
+	CONF_BLOCK,
+	CONF_MIXED,	/* any of these, at every call */
+};
+
+/* How messages go through a port. */
 struct conf_way {
 	uint64_t batch;
 	bool in_place;		/* reserve and commit, peek and release, some of it in part */
-	int64_t timeout;	/* RINGQ_NOWAIT: try until it works */
+	enum conf_wait wait;
 };
 
 /* Sends the messages of from <= sequence number < to. */
@@ -153,5 +204,46 @@ void conf_produce(struct ringq_port *port, const struct conf_ops *ops,
 /* Receives and verifies them; less only at end-of-file. Returns the next number. */
 uint64_t conf_consume(struct ringq_port *port, const struct conf_ops *ops,
 		      const struct conf_way *way, uint64_t from, uint64_t to);
+
+/* Shows each message that is received, with its flags, to take(). Returns how many. */
+typedef void conf_take(void *arg, const void *msg, size_t size, uint32_t flags);
+uint64_t conf_consume_each(struct ringq_port *port, const struct conf_ops *ops,
+			   const struct conf_way *way, uint64_t most, conf_take *take, void *arg);
+
+/* Several producers, of at most so many messages each, and several consumers. */
+struct conf_ledger *conf_ledger(uint32_t producers, uint32_t consumers, uint64_t most);
+void conf_ledger_free(struct conf_ledger *ledger);
+/* The sequence number of a producer's message n. */
+uint64_t conf_seq(uint32_t producer, uint64_t n);
+/* By a producer: so many more were sent. */
+void conf_sent(struct conf_ledger *ledger, uint32_t producer, uint64_t n);
+
+struct conf_reader {
+	struct conf_ledger *ledger;
+	uint32_t consumer;
+};
+
+/* By a consumer, as conf_take, for a conf_reader: it is whole, new, and in order. */
+void conf_received(void *reader, const void *msg, size_t size, uint32_t flags);
+/* When all is done: nothing was lost, nothing doubled. */
+void conf_ledger_judge(const struct conf_ledger *ledger);
+
+/* Streams of several producers to several consumers, all at once. */
+struct conf_many {
+	size_t size;		/* of a message, at least 8 */
+	uint32_t producers;
+	uint32_t consumers;
+	bool processes;		/* each a process of its own, if the memory allows; else threads */
+	uint64_t n;		/* messages of each producer */
+	const struct conf_way *way;	/* or NULL: each another one, from this number on */
+	uint32_t variant;
+};
+
+/* One of all combinations of batches, in place or not, and three ways to wait. */
+#define CONF_WAYS 24
+struct conf_way conf_way_of(uint32_t variant);
+
+/* Runs them to the end and checks that all arrived, as the discipline promises. */
+void conf_run_many(struct ringq *ring, const struct conf_many *many);
 
 #endif /* CONFORMANCE_H */

@@ -93,7 +93,7 @@ static void edge(uint64_t size)
 	struct pair p;
 
 	for (c = 0; c < 2 * COUNT(capacities); c++) {
-		pair_open(&p, size, capacities[c / 2], c % 2,
+		pair_open(&p, size, capacities[c / 2], c % 2 && conf_has_typed(size),
 			  c < COUNT(capacities) ? (1ull << 32) - 3 : RINGQ_FIRST_MAX - 3);
 		expect_empty(&p);
 		seq = 0;
@@ -217,15 +217,15 @@ static void hold_both(uint64_t size)
 	pair_close(&p);
 }
 
-#define EDGE(n) { "edge-" #n, edge, n },
+#define EDGE(n) { "edge-" #n, edge, n, 0 },
 
 const struct conf_case conf_edges[] = {
 	CONF_SIZES(EDGE)
-	{ "reserve-in-part-8", reserve_in_part, 8 },
-	{ "reserve-in-part-100", reserve_in_part, 100 },
-	{ "release-in-part-8", release_in_part, 8 },
-	{ "release-in-part-100", release_in_part, 100 },
-	{ "hold-both-8", hold_both, 8 },
-	{ "hold-both-100", hold_both, 100 },
+	{ "reserve-in-part-8", reserve_in_part, 8, 0 },
+	{ "reserve-in-part-100", reserve_in_part, 100, 0 },
+	{ "release-in-part-8", release_in_part, 8, 0 },
+	{ "release-in-part-100", release_in_part, 100, 0 },
+	{ "hold-both-8", hold_both, 8, 0 },
+	{ "hold-both-100", hold_both, 100, 0 },
 	{ 0 }
 };

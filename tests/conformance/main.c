@@ -1,134 +1,57 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 /*
- * Runs the conformance cases on one memory:
+ * Runs the conformance cases on one memory, each of them in every discipline that it is for:
  *
  *	conformance --memory=private|memfd|device [--scale=PERCENT] [--list] [CASE...]
  *
- * Each case is a process, and the leader of a process group, so that a crash, a hang or a
- * failed check is one line of FAIL and takes nothing else with it. A line for each case,
- * then "N passed, N failed". The exit status is 0 if none failed and there was at least one.
- * A case may leave no descriptor open. There are no skips.
+ * A case is called DISCIPLINE-CASE; CASE may be a pattern, as of file names. Each is a
+ * process, and the leader of a process group, so that a crash, a hang or a failed check is
+ * one line of FAIL and takes nothing else with it. A line for each case, a line for each
+ * discipline that says how much was run, then "N passed, N failed". The exit status is 0 if
+ * none failed and there was at least one. A case may leave no descriptor open. There are no
+ * skips.
  */
 #include "conformance.h"
+#include "report.h"
 
 #include <dirent.h>
-#include <fcntl.h>
+#include <fnmatch.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 /* Generous: it ends hangs and measures nothing. */
 #define WATCHDOG_SECONDS 120
 
-#define PLACES 16
-
-static const struct conf_case *const themes[] = {
-	conf_flow, conf_edges, conf_blocked, conf_waiting, conf_ends, conf_death, conf_sharing,
-	conf_names, conf_misuse,
+/* What the cases of a theme ask of a discipline, beside what each asks itself. */
+static const struct theme {
+	const struct conf_case *cases;
+	uint32_t needs;
+} themes[] = {
+	{ conf_flow, CONF_ELEMENTS | CONF_LOSSLESS },
+	{ conf_sizes, CONF_ELEMENTS | CONF_LOSSLESS },
+	{ conf_laps, CONF_ELEMENTS | CONF_LOSSLESS },
+	{ conf_ordering, CONF_ELEMENTS | CONF_LOSSLESS },
+	{ conf_edges, CONF_ELEMENTS | CONF_LOSSLESS },
+	{ conf_blocked, CONF_ELEMENTS | CONF_LOSSLESS },
+	{ conf_waiting, CONF_ELEMENTS | CONF_LOSSLESS },
+	{ conf_ends, CONF_ELEMENTS | CONF_LOSSLESS },
+	{ conf_death, CONF_ELEMENTS | CONF_LOSSLESS },
+	{ conf_sharing, CONF_SPSC },
+	{ conf_names, CONF_SPSC },
+	{ conf_misuse, CONF_ELEMENTS | CONF_LOSSLESS },
 };
 
-struct conf conf = { .scale = 100 };
+struct conf conf = { .scale = 100, .discipline = conf_disciplines };
 
-/* Written by all processes of a case, read by the runner. */
-static struct report {
-	bool failed;
-	char why[400];
-	struct {
-		int tid;
-		const char *file;
-		int line;
-	} places[PLACES];
-	unsigned int used;
-} *report;
-
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
-void conf_at(const char *file, int line)
-{
-	static __thread unsigned int mine;
-	static __thread int tid;
-
-	if (tid != gettid()) {
-		tid = gettid();
-		mine = __atomic_fetch_add(&report->used, 1, __ATOMIC_RELAXED) % PLACES;
-		report->places[mine].tid = tid;
-	}
-	__atomic_store_n(&report->places[mine].file, file, __ATOMIC_RELAXED);
-	__atomic_store_n(&report->places[mine].line, line, __ATOMIC_RELAXED);
-}
-
-void conf_fail(const char *file, int line, const char *format, ...)
-{
-	va_list args;
-	int n;
-
-	/* What fails first is the reason for what fails next. */
-	if (!__atomic_exchange_n(&report->failed, true, __ATOMIC_ACQ_REL)) {
-		n = snprintf(report->why, sizeof(report->why), "%s:%d: ", base_name(file), line);
-		va_start(args, format);
-		vsnprintf(report->why + n, sizeof(report->why) - n, format, args);
-		va_end(args);
-	}
-	kill(0, SIGKILL);
-	_exit(1);
-}
-
-void conf_expect(const char *file, int line, const char *what, int64_t got, int64_t wanted)
-{
-	char text[2][80];
-	int64_t value[2] = { got, wanted };
-	int i;
-
-	if (got == wanted)
-		return;
-	for (i = 0; i < 2; i++)
-		snprintf(text[i], sizeof(text[i]), value[i] < 0 ? "-%s" : "%.0s%lld",
-			 value[i] < 0 ? strerrorname_np(-value[i]) : "", (long long)value[i]);
-	conf_fail(file, line, "%s is %s, not %s", what, text[0], text[1]);
-}
-
-/* The state of a thread, and what it waits for, as far as the kernel tells. */
-static void print_thread(int tid, const char *file, int line)
-{
-	char path[64], state = '?', wchan[64] = "";
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", tid);
-	f = fopen(path, "r");
-	if (!f)
-		return;
-	if (fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
-		state = '?';
-	fclose(f);
-	snprintf(path, sizeof(path), "/proc/%d/wchan", tid);
-	f = fopen(path, "r");
-	if (f) {
-		if (!fgets(wchan, sizeof(wchan), f))
-			wchan[0] = 0;
-		fclose(f);
-	}
-	printf("# thread %d, state %c, in %s, after %s:%d\n", tid, state,
-	       wchan[0] && strcmp(wchan, "0") ? wchan : "user space", base_name(file), line);
-}
-
-static void print_hang(void)
-{
-	unsigned int i;
-
-	for (i = 0; i < PLACES && i < report->used; i++)
-		print_thread(report->places[i].tid, report->places[i].file,
-			     report->places[i].line);
-}
+/* What is counted of a discipline. */
+struct tally {
+	unsigned int passed, failed;
+	uint64_t messages;
+};
 
 static int count_descriptors(void)
 {
@@ -155,14 +78,15 @@ static void run_body(const struct conf_case *c)
 	exit(0);
 }
 
-static bool run_case(const struct conf_case *c, const sigset_t *chld)
+static bool run_case(const struct conf_case *c, const char *name, const sigset_t *chld)
 {
 	const struct timespec limit = { .tv_sec = WATCHDOG_SECONDS }, now = { 0 };
+	int64_t start = conf_now();
 	int status = 0;
 	bool hung;
 	pid_t pid;
 
-	memset(report, 0, sizeof(*report));
+	report_clear();
 	fflush(stdout);
 	pid = fork();
 	if (pid < 0) {
@@ -179,36 +103,79 @@ static bool run_case(const struct conf_case *c, const sigset_t *chld)
 		hung = sigtimedwait(chld, NULL, &limit) < 0;
 	while (hung && errno == EINTR);
 	if (hung)
-		print_hang();
+		report_hang();
 	kill(-pid, SIGKILL);
 	waitpid(pid, &status, 0);
 	while (sigtimedwait(chld, NULL, &now) > 0)
 		;
-
-	if (report->failed)
-		printf("FAIL - %s: %s\n", c->name, report->why);
-	else if (hung)
-		printf("FAIL - %s: hung\n", c->name);
-	else if (WIFSIGNALED(status))
-		printf("FAIL - %s: %s, after %s:%d\n", c->name, strsignal(WTERMSIG(status)),
-		       report->used ? base_name(report->places[0].file) : "the start",
-		       report->places[0].line);
-	else if (WEXITSTATUS(status))
-		printf("FAIL - %s: exit status %d\n", c->name, WEXITSTATUS(status));
-	else
-		printf("ok - %s\n", c->name);
-	return !report->failed && !hung && WIFEXITED(status) && !WEXITSTATUS(status);
+	return report_result(name, hung, status, conf_now() - start);
 }
 
-static bool wanted(const char *name, char **names)
+static bool wanted(const char *name, char **patterns)
 {
-	if (!*names)
+	if (!*patterns)
 		return true;
-	for (; *names; names++) {
-		if (!strcmp(*names, name))
+	for (; *patterns; patterns++) {
+		if (!fnmatch(*patterns, name, 0))
 			return true;
 	}
 	return false;
+}
+
+/* The cases of a theme in the discipline of conf; listed only, if there is no tally. */
+static void run_theme(const struct theme *theme, char **patterns, const sigset_t *chld,
+		      struct tally *tally)
+{
+	const struct conf_case *c;
+	char name[100];
+
+	for (c = theme->cases; c->name; c++) {
+		snprintf(name, sizeof(name), "%s-%s", conf.discipline->name, c->name);
+		if ((theme->needs | c->needs) & ~conf.discipline->has || !wanted(name, patterns))
+			continue;
+		if (!tally) {
+			puts(name);
+			continue;
+		}
+		if (run_case(c, name, chld))
+			tally->passed++;
+		else
+			tally->failed++;
+		tally->messages += report_messages();
+	}
+}
+
+/* All that is wanted; returns the exit status. */
+static int run(char **patterns, const sigset_t *chld)
+{
+	struct tally tallies[CONF_DISCIPLINES] = { 0 };
+	unsigned int passed = 0, failed = 0, i, d;
+
+	for (d = 0; d < CONF_DISCIPLINES; d++) {
+		conf.discipline = &conf_disciplines[d];
+		for (i = 0; i < COUNT(themes); i++)
+			run_theme(&themes[i], patterns, chld, &tallies[d]);
+		passed += tallies[d].passed;
+		failed += tallies[d].failed;
+	}
+	for (d = 0; d < CONF_DISCIPLINES; d++)
+		printf("# %-8s%-14s%5u cases %12llu messages\n", ringq_memory_name(conf.memory),
+		       conf_disciplines[d].name, tallies[d].passed + tallies[d].failed,
+		       (unsigned long long)tallies[d].messages);
+	printf("%u passed, %u failed\n", passed, failed);
+	return failed || !passed;
+}
+
+static int list(char **patterns)
+{
+	unsigned int i, d;
+
+	for (d = 0; d < CONF_DISCIPLINES; d++) {
+		conf.discipline = &conf_disciplines[d];
+		for (i = 0; i < COUNT(themes); i++)
+			run_theme(&themes[i], patterns, NULL, NULL);
+	}
+	return 0;
 }
 
 static int usage(const char *what)
@@ -220,15 +187,11 @@ static int usage(const char *what)
 
 int main(int argc, char **argv)
 {
-	unsigned int passed = 0, failed = 0, i;
-	const struct conf_case *c;
-	bool list = false;
+	bool only_list = false;
 	sigset_t chld;
 	int a;
 
-	report = mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-		      -1, 0);
-	if (report == MAP_FAILED) {
+	if (report_init() < 0) {
 		perror("conformance: mmap");
 		return 2;
 	}
@@ -246,33 +209,19 @@ int main(int argc, char **argv)
 		} else if (!strncmp(argv[a], "--scale=", 8)) {
 			conf.scale = strtoul(argv[a] + 8, NULL, 10);
 		} else if (!strcmp(argv[a], "--list")) {
-			list = true;
+			only_list = true;
 		} else {
 			return usage("no such option");
 		}
 	}
-	if (!list && !conf.memory)
+	if (only_list)
+		return list(argv + a);
+	if (!conf.memory)
 		return usage("which memory?");
 	conf.processes = conf.memory != RINGQ_PRIVATE;
 
 	sigemptyset(&chld);
 	sigaddset(&chld, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &chld, NULL);
-
-	for (i = 0; i < COUNT(themes); i++) {
-		for (c = themes[i]; c->name; c++) {
-			if (!wanted(c->name, argv + a))
-				continue;
-			if (list)
-				puts(c->name);
-			else if (run_case(c, &chld))
-				passed++;
-			else
-				failed++;
-		}
-	}
-	if (list)
-		return 0;
-	printf("%u passed, %u failed\n", passed, failed);
-	return failed || !passed;
+	return run(argv + a, &chld);
 }

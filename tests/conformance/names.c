@@ -453,15 +453,15 @@ static void stranger(uint64_t arg)
 }
 
 const struct conf_case conf_names[] = {
-	{ "name-invalid", invalid, 0 },
-	{ "name-valid", valid, 0 },
-	{ "name-taken-and-absent", taken_and_absent, 0 },
-	{ "name-alike", alike, 0 },
-	{ "name-prototype", prototype, 0 },
-	{ "name-opened-at-once", opened_at_once, 0 },
-	{ "name-life", life, 0 },
-	{ "name-creator-leaves", creator_leaves, 0 },
-	{ "name-permission", permission, 0 },
-	{ "name-stranger", stranger, 0 },
+	{ "name-invalid", invalid, 0, 0 },
+	{ "name-valid", valid, 0, 0 },
+	{ "name-taken-and-absent", taken_and_absent, 0, 0 },
+	{ "name-alike", alike, 0, 0 },
+	{ "name-prototype", prototype, 0, 0 },
+	{ "name-opened-at-once", opened_at_once, 0, 0 },
+	{ "name-life", life, 0, 0 },
+	{ "name-creator-leaves", creator_leaves, 0, 0 },
+	{ "name-permission", permission, 0, 0 },
+	{ "name-stranger", stranger, 0, 0 },
 	{ 0 }
 };

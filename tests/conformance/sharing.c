@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const struct conf_way way = { 7, false, RINGQ_FOREVER };
+static const struct conf_way way = { 7, false, CONF_BLOCK };
 
 static void receive_stream(struct ringq *ring, uint64_t size, uint64_t n)
 {
@@ -297,15 +297,15 @@ static void many_rings(uint64_t size)
 }
 
 const struct conf_case conf_sharing[] = {
-	{ "inherited-8", inherited, 8 },
-	{ "inherited-56", inherited, 56 },
-	{ "inherited-1264", inherited, 1264 },
-	{ "over-a-socket-8", over_a_socket, 8 },
-	{ "over-a-socket-1264", over_a_socket, 1264 },
-	{ "by-name-8", by_name, 8 },
-	{ "by-name-248", by_name, 248 },
-	{ "after-exec", after_exec, 8 },
-	{ "two-handles", two_handles, 8 },
-	{ "many-rings", many_rings, 8 },
+	{ "inherited-8", inherited, 8, 0 },
+	{ "inherited-56", inherited, 56, 0 },
+	{ "inherited-1264", inherited, 1264, 0 },
+	{ "over-a-socket-8", over_a_socket, 8, 0 },
+	{ "over-a-socket-1264", over_a_socket, 1264, 0 },
+	{ "by-name-8", by_name, 8, 0 },
+	{ "by-name-248", by_name, 248, 0 },
+	{ "after-exec", after_exec, 8, 0 },
+	{ "two-handles", two_handles, 8, 0 },
+	{ "many-rings", many_rings, 8, 0 },
 	{ 0 }
 };

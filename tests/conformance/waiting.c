@@ -24,6 +24,7 @@ struct rally {
 	struct ringq *back;
 	int back_fd;
 	uint64_t rounds;
+	struct conf_gate *gate;
 };
 
 static void answer(struct ringq *ring, void *arg)
@@ -37,6 +38,7 @@ static void answer(struct ringq *ring, void *arg)
 		EXPECT(ringq_join_fd(rally->back_fd, NULL, &back), 0);
 	EXPECT(ringq_attach(ring, RINGQ_CONSUMER, &in), 0);
 	EXPECT(ringq_attach(back, RINGQ_PRODUCER, &out), 0);
+	conf_meet(rally->gate, 2);
 	for (i = 0; i < rally->rounds; i++) {
 		EXPECT(ringq_recv(&in, &got, RINGQ_FOREVER), 1);
 		EXPECT(got, i);
@@ -55,6 +57,7 @@ static void ping_pong(uint64_t flags)
 	struct ringq *ring = conf_ring(sizeof(uint64_t), 1, flags);
 	struct rally rally = {
 		.back = conf_ring(sizeof(uint64_t), 1, flags), .rounds = conf_times(5000),
+		.gate = conf_gate(),
 	};
 	struct ringq_port out, in;
 	struct conf_peer *peer;
@@ -64,6 +67,7 @@ static void ping_pong(uint64_t flags)
 	EXPECT(ringq_attach(ring, RINGQ_PRODUCER, &out), 0);
 	EXPECT(ringq_attach(rally.back, RINGQ_CONSUMER, &in), 0);
 	peer = conf_start(ring, answer, &rally);
+	conf_meet(rally.gate, 2);
 	for (i = 0; i < rally.rounds; i++) {
 		EXPECT(ringq_send(&out, &i, RINGQ_FOREVER), 1);
 		dawdle();
@@ -167,27 +171,22 @@ static void send_more_than_fits(struct ringq *ring, void *arg)
 	ringq_detach(&port);
 }
 
-static void ignore(int sig)
-{
-	(void)sig;
-}
-
 /* What was sent before the time ran out, a signal came or the ring was closed, was sent. */
 static void send_many_in_part(uint64_t arg)
 {
 	static const int64_t timeouts[] = { RINGQ_NOWAIT, 20 * MS, RINGQ_FOREVER, RINGQ_FOREVER };
-	const struct sigaction act = { .sa_handler = ignore };
 	struct partial p = { .result = conf_shared(sizeof(*p.result)) };
 	struct ringq_port port;
 	struct conf_peer *peer;
 	struct ringq *ring;
 	unsigned int i;
+	uint64_t fits;
 
 	(void)arg;
-	sigaction(SIGUSR1, &act, NULL);
+	conf_count_signals(SIGUSR1, 0);
 	for (i = 0; i < COUNT(timeouts); i++) {
 		ring = conf_ring(sizeof(uint64_t), 7, 0);
-		EXPECT(conf_capacity(ring), 7);
+		fits = conf_capacity(ring);
 		EXPECT(ringq_attach(ring, RINGQ_CONSUMER, &port), 0);
 		p.timeout = timeouts[i];
 		peer = conf_start(ring, send_more_than_fits, &p);
@@ -199,9 +198,9 @@ static void send_many_in_part(uint64_t arg)
 				EXPECT(ringq_close(&port), 0);
 		}
 		conf_join(peer);
-		EXPECT(*p.result, 7);
-		conf_recv_range(&port, 0, 7);
-		EXPECT(conf_recv_seq(&port, 7), 0);
+		EXPECT(*p.result, fits);
+		conf_recv_range(&port, 0, fits);
+		EXPECT(conf_recv_seq(&port, fits), 0);
 		ringq_detach(&port);
 		ringq_leave(ring);
 	}
@@ -234,8 +233,13 @@ static void drain(uint64_t size)
 	EXPECT(ringq_drain(&out, RINGQ_FOREVER), 0);
 	ringq_detach(&out);
 	ringq_leave(ring);
+}
 
-	ring = conf_ring(size, 20, 0);
+static void drain_in_vain(uint64_t size)
+{
+	struct ringq *ring = conf_ring(size, 20, 0);
+	struct ringq_port out, in;
+
 	EXPECT(ringq_attach(ring, RINGQ_PRODUCER, &out), 0);
 	EXPECT(ringq_attach(ring, RINGQ_CONSUMER, &in), 0);
 	conf_send_range(&out, 0, 3);
@@ -247,14 +251,16 @@ static void drain(uint64_t size)
 }
 
 const struct conf_case conf_waiting[] = {
-	{ "ping-pong", ping_pong, 0 },
-	{ "ping-pong-fenced", ping_pong, RINGQ_FENCE },
-	{ "trickle-1", trickle, 1 },
-	{ "trickle-3", trickle, 3 },
-	{ "trickle-64", trickle, 64 },
-	{ "race-time-out", race_time_out, 8 },
-	{ "send-many-in-part", send_many_in_part, 0 },
-	{ "drain-8", drain, 8 },
-	{ "drain-1264", drain, 1264 },
+	{ "ping-pong", ping_pong, 0, 0 },
+	{ "ping-pong-fenced", ping_pong, RINGQ_FENCE, 0 },
+	{ "trickle-1", trickle, 1, 0 },
+	{ "trickle-3", trickle, 3, 0 },
+	{ "trickle-64", trickle, 64, 0 },
+	{ "race-time-out", race_time_out, 8, 0 },
+	{ "send-many-in-part", send_many_in_part, 0, 0 },
+	{ "drain-8", drain, 8, 0 },
+	{ "drain-1264", drain, 1264, 0 },
+	{ "drain-in-vain-8", drain_in_vain, 8, CONF_KEEPS },
+	{ "drain-in-vain-1264", drain_in_vain, 1264, CONF_KEEPS },
 	{ 0 }
 };

@@ -88,20 +88,46 @@ int parameter_set(const char *name, const char *value)
 	return n < 0 ? -EIO : 0;
 }
 
-/* An exact geometry in small pages. */
-struct ringq_geometry geometry_of(__u32 elem_size, __u64 slots)
-{
-	bool line = elem_size <= RINGQ_LINE_ROOM;
+/* Ports of a side, where a discipline has several. */
+#define MANY 3
 
-	return (struct ringq_geometry){
-		.discipline = RINGQ_SPSC,
-		.shape = line ? RINGQ_SHAPE_LINE : RINGQ_SHAPE_APART,
+/* An exact geometry in small pages. */
+struct ringq_geometry geometry_many(__u32 discipline, __u32 elem_size, __u64 slots)
+{
+	struct ringq_geometry g = {
+		.discipline = discipline,
+		.shape = RINGQ_SHAPE_APART,
 		.elem_size = elem_size,
-		.ports = 2,
-		.capacity = line ? slots * ringq_per_line(elem_size) : slots,
+		.capacity = slots,
+		.producers = ringq_has_many_producers(discipline) ? MANY : 1,
+		.consumers = ringq_has_many_consumers(discipline) ? MANY : 1,
 		.unit_shift = RINGQ_UNIT_PAGES,
 		.bulk_shift = RINGQ_UNIT_PAGES,
 	};
+
+	if (elem_size <= RINGQ_LINE_ROOM && ringq_claims(discipline)) {
+		g.shape = RINGQ_SHAPE_SLOT;
+	} else if (elem_size <= RINGQ_LINE_ROOM) {
+		g.shape = RINGQ_SHAPE_LINE;
+		g.capacity *= ringq_per_line(elem_size);
+	}
+	return g;
+}
+
+struct ringq_geometry geometry_records(__u32 discipline, __u64 capacity)
+{
+	struct ringq_geometry g = geometry_many(discipline, 1, 1);
+
+	g.shape = RINGQ_SHAPE_RECORDS;
+	g.capacity = capacity;
+	g.elem_size = ringq_record_max(capacity);
+	return g;
+}
+
+/* Of the simplest discipline, where that does not matter. */
+struct ringq_geometry geometry_of(__u32 elem_size, __u64 slots)
+{
+	return geometry_many(RINGQ_SPSC, elem_size, slots);
 }
 
 /* The name may be of any length: what does not fit is cut, without a terminator. */
@@ -179,9 +205,11 @@ int ring_open(struct ring *r, const char *name, int fd, __u32 roles)
 	return ring_bound(r, err, &o.geometry, o.total);
 }
 
-int port_attach(struct port *p, const struct ring *r, __u32 role)
+int port_attach_with(struct port *p, const struct ring *r, __u32 role, __u32 flags, __u32 place)
 {
-	struct ringq_ioc_attach a = { .size = sizeof(a), .fd = r->fd, .role = role };
+	struct ringq_ioc_attach a = {
+		.size = sizeof(a), .flags = flags, .fd = r->fd, .role = role, .port = place,
+	};
 	int err;
 
 	*p = (struct port){
@@ -194,37 +222,64 @@ int port_attach(struct port *p, const struct ring *r, __u32 role)
 		close(p->fd);
 		p->fd = -1;
 	}
+	p->index = a.port;
 	p->generation = a.generation;
 	return err;
 }
 
-static void *port_mmap(struct port *p, __u64 offset, __u64 size, int prot)
+int port_attach(struct port *p, const struct ring *r, __u32 role)
 {
-	void *at = mmap(NULL, size, prot, MAP_SHARED, p->fd, offset);
+	return port_attach_with(p, r, role, 0, 0);
+}
+
+static void *port_mmap(struct port *p, __u64 offset, __u64 size)
+{
+	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, p->fd, offset);
 
 	return at == MAP_FAILED ? NULL : at;
+}
+
+/* From the page of the port's side to the next section. */
+static __u64 side_size(const struct port *p)
+{
+	const struct ringq_layout *l = &p->layout;
+
+	return (p->role == RINGQ_PRODUCER ? l->sides[RINGQ_CONSUMER] : l->ports) -
+	       l->sides[p->role];
+}
+
+static int port_map_own(struct port *p)
+{
+	const struct ringq_layout *l = &p->layout;
+	__u32 page = ringq_page_of(&p->geometry, p->role, p->index);
+
+	p->side = port_mmap(p, l->sides[p->role], side_size(p));
+	if (!p->side)
+		return -errno;
+	p->page = port_mmap(p, l->ports + page * l->port_stride, l->port_stride);
+	if (!p->page)
+		return -errno;
+	if (!ringq_writes_bulk(&p->geometry, p->role))
+		return 0;
+	p->bulk = port_mmap(p, l->bulk, l->total - l->bulk);
+	return p->bulk ? 0 : -errno;
 }
 
 /* Also finds the position: a producer's done may be behind what is published. */
 int port_map(struct port *p)
 {
-	const struct ringq_layout *l = &p->layout;
-	int rw = PROT_READ | PROT_WRITE;
+	void *at = mmap(NULL, p->layout.total, PROT_READ, MAP_SHARED, p->fd, 0);
+	int err;
 
-	p->region = port_mmap(p, 0, l->total, PROT_READ);
-	if (!p->region)
+	if (at == MAP_FAILED)
 		return -errno;
-	p->side = port_mmap(p, l->sides[p->role], PAGE, rw);
-	p->page = port_mmap(p, l->ports + p->role * l->port_stride, l->port_stride, rw);
-	if (p->role == RINGQ_PRODUCER)
-		p->bulk = port_mmap(p, l->bulk, l->total - l->bulk, rw);
-	if (!p->side || !p->page || (p->role == RINGQ_PRODUCER && !p->bulk)) {
-		int err = -errno;
-
+	p->region = at;
+	err = port_map_own(p);
+	if (err) {
 		port_unmap(p);
 		return err;
 	}
-	p->pos = p->page->done;
+	p->pos = p->page->progress.done;
 	if (p->role == RINGQ_PRODUCER)
 		p->pos += published(p);
 	return 0;
@@ -237,7 +292,7 @@ void port_unmap(struct port *p)
 	if (p->region)
 		munmap((void *)p->region, l->total);
 	if (p->side)
-		munmap(p->side, PAGE);
+		munmap(p->side, side_size(p));
 	if (p->page)
 		munmap(p->page, l->port_stride);
 	if (p->bulk)
@@ -265,10 +320,15 @@ int port_leave(struct port *p)
 	return err;
 }
 
+const struct ringq_attention *attention_of(const struct port *p)
+{
+	return (const void *)(p->region + p->layout.attention);
+}
+
 /* The word that this port reads at every message. */
 __u64 attention(const struct port *p)
 {
-	const struct ringq_attention *a = (const void *)(p->region + p->layout.attention);
+	const struct ringq_attention *a = attention_of(p);
 
 	return ringq_load_acquire(p->role == RINGQ_PRODUCER ? &a->data : &a->space);
 }
@@ -278,9 +338,16 @@ const struct ringq_header *header(const struct port *p)
 	return (const void *)p->region;
 }
 
+const struct ringq_port_page *page_at(const struct port *p, __u32 role, __u32 index)
+{
+	return (const void *)(p->region + p->layout.ports +
+			      ringq_page_of(&p->geometry, role, index) * p->layout.port_stride);
+}
+
+/* Of the first port of a role. */
 const struct ringq_port_page *page_of(const struct port *p, __u32 role)
 {
-	return (const void *)(p->region + p->layout.ports + role * p->layout.port_stride);
+	return page_at(p, role, 0);
 }
 
 static __u64 elem_offset(const struct port *p, __u64 pos)
@@ -297,12 +364,12 @@ void publish(struct port *p, __u64 n)
 	unsigned char *base = p->bulk - p->layout.bulk;
 
 	for (; n; n--, p->pos++) {
-		__u64 at = ringq_look_at(&p->geometry, &p->layout, p->pos);
+		__u64 at = ringq_stamp_at(&p->geometry, &p->layout, 0, p->pos);
 
 		base[elem_offset(p, p->pos)] = p->pos;
 		ringq_store_release((__u64 *)(base + at), RINGQ_STAMP(p->pos, RINGQ_FULL));
 	}
-	ringq_store_release(&p->page->done, p->pos);
+	ringq_store_release(&p->page->progress.done, p->pos);
 }
 
 /* How many messages are published from the port's position on. */
@@ -311,7 +378,7 @@ __u64 published(const struct port *p)
 	__u64 n = 0;
 
 	for (; n < p->geometry.capacity; n++) {
-		__u64 at = ringq_look_at(&p->geometry, &p->layout, p->pos + n);
+		__u64 at = ringq_stamp_at(&p->geometry, &p->layout, 0, p->pos + n);
 		__u64 stamp = ringq_load_acquire((const __u64 *)(p->region + at));
 
 		if ((__s64)(stamp - RINGQ_STAMP(p->pos + n, RINGQ_FULL)) < 0)
@@ -331,7 +398,7 @@ int consume(struct port *p, __u64 n)
 		if (p->region[elem_offset(p, p->pos + i)] != (unsigned char)(p->pos + i))
 			return -EBADMSG;
 	p->pos += n;
-	ringq_store_release(&p->page->done, p->pos);
+	ringq_store_release(&p->page->progress.done, p->pos);
 	return n;
 }
 

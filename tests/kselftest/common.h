@@ -53,6 +53,7 @@ struct ring {
 struct port {
 	int fd;
 	__u32 role;
+	__u32 index;			/* number among those of its role */
 	__u32 generation;
 	struct ringq_geometry geometry;
 	struct ringq_layout layout;
@@ -60,7 +61,7 @@ struct port {
 	const unsigned char *region;
 	struct ringq_side *side;
 	struct ringq_port_page *page;
-	unsigned char *bulk;		/* a producer's */
+	unsigned char *bulk;		/* of who writes there */
 };
 
 /* Another process, which dies with its parent. */
@@ -78,6 +79,8 @@ int parameter_get(const char *name, char *value, size_t size);
 int parameter_set(const char *name, const char *value);
 
 struct ringq_geometry geometry_of(__u32 elem_size, __u64 slots);
+struct ringq_geometry geometry_many(__u32 discipline, __u32 elem_size, __u64 slots);
+struct ringq_geometry geometry_records(__u32 discipline, __u64 capacity);
 struct ringq_ioc_create create_args(const struct ringq_geometry *g, const char *name);
 struct ringq_ioc_open open_args(const char *name, int fd);
 
@@ -85,6 +88,7 @@ int ring_create_with(struct ring *r, struct ringq_ioc_create *c);
 int ring_create(struct ring *r, const struct ringq_geometry *g, const char *name);
 int ring_open(struct ring *r, const char *name, int fd, __u32 roles);
 
+int port_attach_with(struct port *p, const struct ring *r, __u32 role, __u32 flags, __u32 place);
 int port_attach(struct port *p, const struct ring *r, __u32 role);
 int port_map(struct port *p);
 void port_unmap(struct port *p);
@@ -93,6 +97,8 @@ int port_leave(struct port *p);
 
 __u64 attention(const struct port *p);
 const struct ringq_header *header(const struct port *p);
+const struct ringq_attention *attention_of(const struct port *p);
+const struct ringq_port_page *page_at(const struct port *p, __u32 role, __u32 index);
 const struct ringq_port_page *page_of(const struct port *p, __u32 role);
 void publish(struct port *p, __u64 n);
 __u64 published(const struct port *p);

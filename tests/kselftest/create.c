@@ -87,19 +87,19 @@ TEST_F(create, every_element_size)
 
 TEST_F(create, inexact_geometry)
 {
-	EXPECT_REFUSED(-EINVAL, line, discipline, 0, 2, 3, 1u << 31);
-	EXPECT_REFUSED(-EINVAL, line, shape, 0, 2, 3, 1u << 31);
-	EXPECT_REFUSED(-EINVAL, apart, shape, 0, 1, 3, 1u << 31);
+	EXPECT_REFUSED(-EINVAL, line, discipline, 0, 2, 3, 4, 9, 1u << 31);
+	EXPECT_REFUSED(-EINVAL, line, shape, 0, 2, 3, 4, 5, 1u << 31);
+	EXPECT_REFUSED(-EINVAL, apart, shape, 0, 1, 3, 4, 5, 1u << 31);
 	EXPECT_REFUSED(-EINVAL, line, elem_size, 0, 57, RINGQ_ELEM_MAX + 1, 1u << 31, ~0u);
 	EXPECT_REFUSED(-EINVAL, apart, elem_size, 0, 56, RINGQ_ELEM_MAX + 1, 1u << 31, ~0u);
-	EXPECT_REFUSED(-EINVAL, line, ports, 0, 1, 3, ~0u);
+	EXPECT_REFUSED(-EINVAL, line, producers, 0, 2, RINGQ_SIDE_MAX + 1, ~0u);
+	EXPECT_REFUSED(-EINVAL, line, consumers, 0, 2, RINGQ_SIDE_MAX + 1, ~0u);
 	EXPECT_REFUSED(-EINVAL, line, capacity, 0, 1, 6, 8, 16 * 7 - 1, 16 * 7 + 1, 3 * 7, 128);
 	EXPECT_REFUSED(-EINVAL, apart, capacity, 0, 3, 63, 65, 96);
 	EXPECT_REFUSED(-EINVAL, line, first, RINGQ_FIRST_MAX, 1ull << 63, ~0ull);
 	EXPECT_REFUSED(-EINVAL, line, unit_shift, 0, 6, 7, 11, 13, 21, 63, 64, ~0u);
 	EXPECT_REFUSED(-EINVAL, line, bulk_shift, 0, 7, 11, 13, 20, 21, 22, 30, 64, ~0u);
 	EXPECT_REFUSED(-EINVAL, line, flags, 1u << 3, 1u << 4, 1u << 31, ~0u);
-	EXPECT_REFUSED(-EINVAL, line, reserved, 1, ~0u);
 }
 
 TEST_F(create, memory_of_other_units)

@@ -394,9 +394,9 @@ static void asleep(struct __test_metadata *_metadata, FIXTURE_DATA(death) *self,
 	if (!victim_start(self, &p)) {
 		/* It says that it has taken everything, or filled the ring: so it has to wait. */
 		if (self->role == RINGQ_CONSUMER)
-			p.page->hand = p.pos + p.geometry.capacity;
+			p.page->progress.hand = p.pos + p.geometry.capacity;
 		else
-			p.page->done = p.pos + p.geometry.capacity;
+			p.page->progress.done = p.pos + p.geometry.capacity;
 		act(&p, what);
 		_exit(100);
 	}
@@ -511,14 +511,14 @@ TEST_F(death, successor)
 		if (!victim_start(self, &p)) {
 			EXPECT_EQ(generation, p.generation);
 			EXPECT_EQ((generation - 1) * 5, p.pos);
-			EXPECT_EQ((generation - 1) * 5, page_of(&p, self->role)->done);
+			EXPECT_EQ((generation - 1) * 5, page_of(&p, self->role)->progress.done);
 			if (generation > 1) {
 				EXPECT_EQ(1, peer_hear(&victim));
+				EXPECT_TRUE(soon(attention(&p) & RINGQ_ARMED));
 				if (self->role == RINGQ_PRODUCER)
 					publish(&p, 5);
 				else
 					consume(&p, 5);
-				EXPECT_TRUE(soon(attention(&p) & RINGQ_ARMED));
 				EXPECT_EQ(1, port_notify(&p, 5));
 			} else if (self->role == RINGQ_PRODUCER) {
 				publish(&p, 5);

@@ -99,8 +99,8 @@ TEST_F_TIMEOUT(hostile, garbage_in_the_pages, 300)
 				memset(p->side, random(), PAGE);
 				memset(stamps, random(), bulk);
 			}
-			p->page->done = random_word();
-			p->page->hand = random_word();
+			p->page->progress.done = random_word();
+			p->page->progress.hand = random_word();
 			words[random() % (PAGE / 8)] = random_word();
 			stamps[random() % (bulk / 8)] = random_word();
 			err = port_wait(&ports[random() % 2], 1 + random() % capacity,
@@ -137,9 +137,9 @@ static void *scribble(void *arg)
 		word ^= word << 13;
 		word ^= word >> 7;
 		word ^= word << 17;
-		ringq_store_relaxed(&s->ports[0].page->done, word);
-		ringq_store_relaxed(&s->ports[1].page->done, word >> 1);
-		ringq_store_relaxed(&s->ports[1].page->hand, word >> 2);
+		ringq_store_relaxed(&s->ports[0].page->progress.done, word);
+		ringq_store_relaxed(&s->ports[1].page->progress.done, word >> 1);
+		ringq_store_relaxed(&s->ports[1].page->progress.hand, word >> 2);
 		ringq_store_relaxed((__u64 *)(s->ports[0].bulk + RINGQ_LINE_ROOM), word >> 3);
 	}
 	return NULL;

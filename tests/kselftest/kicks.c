@@ -126,7 +126,7 @@ TEST_F_TIMEOUT(kicks, full_and_empty, 600)
 		while (left) {
 			const struct ringq_port_page *other = page_of(&producer, RINGQ_CONSUMER);
 
-			n = g.capacity - (producer.pos - ringq_load_acquire(&other->done));
+			n = g.capacity - (producer.pos - ringq_load_acquire(&other->progress.done));
 			if (!n) {
 				ASSERT_EQ(0, port_wait(&producer, 1, FOREVER, 0, NULL));
 				continue;
@@ -204,7 +204,7 @@ TEST_F_TIMEOUT(kicks, epoll, 600)
 	ASSERT_EQ(0, epoll_ctl(l.epoll, EPOLL_CTL_ADD, consumer.fd, &e));
 	ASSERT_EQ(0, pthread_create(&l.thread, NULL, epoll_in_a_thread, &l));
 	while (left && !ringq_load_relaxed(&l.err)) {
-		if (producer.pos - ringq_load_acquire(&other->done) > rand_r(&seed) % 4u)
+		if (producer.pos - ringq_load_acquire(&other->progress.done) > rand_r(&seed) % 4u)
 			continue;
 		publish(&producer, 1);
 		ASSERT_LE(0, port_notify(&producer, 1));

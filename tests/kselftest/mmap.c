@@ -390,7 +390,7 @@ TEST_F(map, two_processes_see_each_other)
 			publish(&producer, n);
 			peer_say(&child, 1);
 			peer_hear(&child);
-			EXPECT_EQ(n * (lap + 1), page_of(&producer, RINGQ_CONSUMER)->done);
+			EXPECT_EQ(n * (lap + 1), page_of(&producer, RINGQ_CONSUMER)->progress.done);
 		}
 		EXPECT_EQ(0, port_leave(&producer));
 		_exit(0);
@@ -402,7 +402,7 @@ TEST_F(map, two_processes_see_each_other)
 		ASSERT_EQ(1, peer_hear(&child));
 		side = (const void *)(consumer.region + consumer.layout.sides[RINGQ_PRODUCER]);
 		EXPECT_EQ(lap + 1, side->index);
-		EXPECT_EQ(n * (lap + 1), page_of(&consumer, RINGQ_PRODUCER)->done);
+		EXPECT_EQ(n * (lap + 1), page_of(&consumer, RINGQ_PRODUCER)->progress.done);
 		EXPECT_EQ((int)n, consume(&consumer, n));
 		peer_say(&child, 1);
 	}

@@ -198,8 +198,13 @@ TEST_F(pages, zeroed)
 		ASSERT_EQ(0, port_join(&producer, &r, RINGQ_PRODUCER));
 		ASSERT_EQ(0, port_join(&consumer, &r, RINGQ_CONSUMER));
 		for (role = 0; role < 2; role++) {
-			EXPECT_EQ(12345, page_of(&producer, role)->done);
-			EXPECT_EQ(12345, page_of(&producer, role)->taken);
+			const struct ringq_side *side = (const void *)(producer.region +
+								       l->sides[role]);
+
+			EXPECT_EQ(12345, side->index);
+			EXPECT_EQ(12345, page_of(&producer, role)->progress.done);
+			EXPECT_EQ(12345, page_of(&producer, role)->progress.taken);
+			EXPECT_EQ(12345, page_of(&producer, role)->progress.hand);
 		}
 		for (at = sizeof(struct ringq_header); at < l->total; at += 8) {
 			__u64 word = *(const __u64 *)(producer.region + at);
@@ -210,6 +215,8 @@ TEST_F(pages, zeroed)
 			    in_page < sizeof(struct ringq_port_page))
 				continue;
 			if (at >= l->attention && at < l->sides[RINGQ_PRODUCER])
+				continue;
+			if (at == l->sides[RINGQ_PRODUCER] || at == l->sides[RINGQ_CONSUMER])
 				continue;
 			other += !!word;
 		}

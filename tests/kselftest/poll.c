@@ -78,7 +78,7 @@ TEST_F(poll, ready)
 TEST_F(poll, peeked_is_not_ready)
 {
 	publish(&self->producer, 2);
-	self->consumer.page->hand = self->consumer.pos + 2;
+	self->consumer.page->progress.hand = self->consumer.pos + 2;
 	EXPECT_EQ(0, port_poll(&self->consumer, 0));
 	publish(&self->producer, 1);
 	EXPECT_EQ(IN, port_poll(&self->consumer, -1));

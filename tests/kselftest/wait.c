@@ -153,7 +153,7 @@ TEST_F(wait, impossible_need)
 TEST_F(wait, peeked_is_not_ready)
 {
 	publish(&self->producer, 3);
-	self->consumer.page->hand = self->consumer.pos + 3;
+	self->consumer.page->progress.hand = self->consumer.pos + 3;
 	EXPECT_EQ(-ETIMEDOUT, port_wait(&self->consumer, 1, 0, 0, NULL));
 	publish(&self->producer, 1);
 	EXPECT_EQ(0, port_wait(&self->consumer, 1, 0, 0, NULL));
@@ -162,8 +162,8 @@ TEST_F(wait, peeked_is_not_ready)
 	EXPECT_EQ(-ETIMEDOUT, port_wait(&self->producer, self->ring.geometry.capacity - 3, 0, 0,
 					NULL));
 	/* What was shown and given back is there again, however far taken is. */
-	self->consumer.page->taken = self->consumer.pos + 3;
-	self->consumer.page->hand = self->consumer.pos;
+	self->consumer.page->progress.taken = self->consumer.pos + 3;
+	self->consumer.page->progress.hand = self->consumer.pos;
 	EXPECT_EQ(0, port_wait(&self->consumer, 4, 0, 0, NULL));
 	/* What lies behind done is in nobody's hand any more. */
 	EXPECT_EQ(4, consume(&self->consumer, 4));

@@ -239,7 +239,7 @@ static void scribbled_header(void **state)
 			/* What the places follow from is checked. */
 			if (at < offsetof(struct ringq_header, id) &&
 			    (at < offsetof(struct ringq_header, geometry.first) ||
-			     at >= offsetof(struct ringq_header, geometry.unit_shift)) &&
+			     at >= offsetof(struct ringq_header, geometry.producers)) &&
 			    at / 4 != offsetof(struct ringq_header, geometry.flags) / 4)
 				assert_int_not_equal(r, 0);
 			taken += r == 0;
@@ -256,11 +256,18 @@ static void scribbled_header(void **state)
 static void wrong_geometry(void **state)
 {
 	static const struct ringq_geometry tries[] = {
-		{ 1, 1, 8, 2, 7ull << 20, 0, 12, 12, 0, 0 },	/* larger than the file */
-		{ 1, 1, 8, 2, 7ull << 33, 0, 12, 12, 0, 0 },
-		{ 1, 1, 8, 2, 7ull << 4, 0, 12, 21, 0, 0 },
-		{ 1, 1, 8, 2, 7, 0, 7, 7, 0, 0 },		/* of memory without pages */
-		{ 1, 2, 1u << 30, 2, 1, 0, 12, 12, 0, 0 },
+		/* Larger than the file. */
+		{ RINGQ_SPSC, RINGQ_SHAPE_LINE, 8, 0, 7ull << 20, 0, 1, 1, 12, 12 },
+		{ RINGQ_SPSC, RINGQ_SHAPE_LINE, 8, 0, 7ull << 33, 0, 1, 1, 12, 12 },
+		{ RINGQ_SPSC, RINGQ_SHAPE_LINE, 8, 0, 7ull << 4, 0, 1, 1, 12, 21 },
+		{ RINGQ_SPSC, RINGQ_SHAPE_APART, 1u << 30, 0, 1, 0, 1, 1, 12, 12 },
+		{ RINGQ_SPSC, RINGQ_SHAPE_RECORDS, 8, 0, 1 << 20, 0, 1, 1, 12, 12 },
+		{ RINGQ_MPMC, RINGQ_SHAPE_SLOT, 8, 0, 1, 0, 256, 256, 12, 12 },
+		{ RINGQ_LANES, RINGQ_SHAPE_LINE, 8, 0, 7, 0, 256, 1, 12, 12 },
+		{ RINGQ_GATED, RINGQ_SHAPE_LINE, 8, 0, 7, 0, 1, 256, 12, 12 },
+		/* Of memory without pages. */
+		{ RINGQ_SPSC, RINGQ_SHAPE_LINE, 8, 0, 7, 0, 1, 1, 7, 7 },
+		{ RINGQ_MPSC, RINGQ_SHAPE_SLOT, 8, 0, 8, 0, 2, 1, 7, 7 },
 	};
 	uint64_t n;
 	unsigned char *bytes = copy_ring(&n);

@@ -44,7 +44,7 @@ static const struct {
 	FIELD(size, sizeof(struct ringq_opts) - 1, -EINVAL),
 	FIELD(memory, 4, -EINVAL),
 	FIELD(memory, UINT32_MAX, -EINVAL),
-	FIELD(discipline, 2, -EOPNOTSUPP),
+	FIELD(discipline, 9, -EOPNOTSUPP),
 	FIELD(discipline, UINT32_MAX, -EOPNOTSUPP),
 	FIELD(elem_size, 0, -EINVAL),
 	FIELD(elem_size, (1ull << 30) + 1, -EFBIG),
@@ -55,7 +55,7 @@ static const struct {
 	FIELD(capacity, 1ull << 63, -EFBIG),
 	FIELD(capacity, UINT64_MAX, -EFBIG),
 	FIELD(flags, 1u << 3, -EINVAL),
-	FIELD(flags, 1u << 20, -EINVAL),
+	FIELD(flags, 1u << 15, -EINVAL),
 	FIELD(flags, 1u << 31, -EINVAL),
 	FIELD(flags, RINGQ_HUGE | RINGQ_SMALL, -EINVAL),
 	FIELD(flags, RINGQ_HUGE | RINGQ_HUGE_ONLY, -EINVAL),
@@ -64,6 +64,10 @@ static const struct {
 	FIELD(mode, UINT32_MAX, -EINVAL),
 	FIELD(first, RINGQ_FIRST_MAX, -EINVAL),
 	FIELD(first, UINT64_MAX, -EINVAL),
+	FIELD(producers, 2, -EINVAL),
+	FIELD(producers, 257, -EINVAL),
+	FIELD(consumers, 2, -EINVAL),
+	FIELD(consumers, UINT32_MAX, -EINVAL),
 	FIELD(buffer, 4096, -EINVAL),		/* no size, and never looked at */
 	FIELD(buffer_size, 4096, -EINVAL),	/* and no buffer */
 };

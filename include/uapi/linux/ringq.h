@@ -61,7 +61,7 @@ enum ringq_discipline {
 	RINGQ_MPSC = 2,		/* several producers, one consumer, one FIFO */
 	RINGQ_SPMC = 3,		/* one producer, several consumers, each message to one of them */
 	RINGQ_MPMC = 4,		/* several of both, one FIFO, each message to one consumer */
-	RINGQ_LANES = 5,	/* several of both, FIFO for each producer, which has its own lane */
+	RINGQ_LANES = 5,	/* several of both, FIFO for each producer, which has a lane */
 	RINGQ_GATED = 6,	/* one producer, every consumer gets all; waits for the slowest */
 	RINGQ_LOSSY = 7,	/* one producer, never waits; who is too slow learns what he lost */
 	RINGQ_LATEST = 8,	/* one producer, never waits; consumers get the newest value */
@@ -72,7 +72,7 @@ enum ringq_shape {
 	RINGQ_SHAPE_LINE = 1,	/* the elements of a cache line share it with one stamp */
 	RINGQ_SHAPE_APART = 2,	/* elements of several lines, their stamps packed elsewhere */
 	RINGQ_SHAPE_SLOT = 3,	/* each element has its own stamp beside it */
-	RINGQ_SHAPE_RECORDS = 4, /* messages of various sizes, a header before each */
+	RINGQ_SHAPE_RECORDS = 4, /* messages of any size, a header before each */
 };
 
 /* What a port does. A port has one role; who wants both attaches twice. */
@@ -88,7 +88,10 @@ enum ringq_role {
  * What the ring does when the last port of a side is gone, by leaving or by
  * death. Without the flag that is the end: producers get -EPIPE or -EOWNERDEAD,
  * consumers get what was committed and then end-of-file. With it the ring waits
- * for a successor, who goes on exactly where the predecessor stopped.
+ * for a successor, who goes on exactly where the predecessor stopped. In the
+ * broadcasts (GATED, LOSSY, LATEST) consumers come and go, and their side never
+ * ends; there RINGQ_CONSUMER_WAIT says of GATED that the place of a dead consumer
+ * is kept: the producer waits for a successor as it did for that one.
  */
 #define RINGQ_PRODUCER_WAIT	(1u << 0)
 #define RINGQ_CONSUMER_WAIT	(1u << 1)
@@ -241,33 +244,43 @@ struct ringq_ioc_open {
 
 /* Flags of RINGQ_IOC_ATTACH. */
 #define RINGQ_ATTACH_PLACE	(1u << 0)	/* that of @port and no other */
+#define RINGQ_ATTACH_LOCK	(1u << 1)	/* with the attach lock: RINGQ_IOC_LOCK */
 
 /**
  * struct ringq_ioc_attach - take a place at a ring; the unbound file becomes a port
  * @size: sizeof(struct ringq_ioc_attach).
- * @flags: zero or RINGQ_ATTACH_PLACE.
+ * @flags: RINGQ_ATTACH_ flags.
  * @fd: a handle of the ring.
  * @role: enum ringq_role.
  * @port: number of the place among those of its role, from 0. In with RINGQ_ATTACH_PLACE,
  *	else the kernel gives the first free one, kept ones before others. (out)
  * @generation: (out) how often that place was taken before, plus one.
  *
- * -EBUSY the place, or all places of the role, are taken by live ports; -EINVAL there is no such
- * place; -EACCES the handle does not give the role; -EPIPE that side of the ring has ended (see
- * RINGQ_PRODUCER_WAIT), or the ring is closed and a producer is no more wanted.
+ * -EBUSY the place, or all places of the role, are taken by live ports; -EINVAL there
+ * is no such place; -EACCES the handle does not give the role; -EPIPE that side of the
+ * ring has ended (see RINGQ_PRODUCER_WAIT), or the ring is closed and a producer is no
+ * more wanted; -EINTR (RINGQ_ATTACH_LOCK) a signal came while another held the lock.
  *
- * In a GATED ring the new consumer's @done is set to that of the producer, which from then on
- * waits for it; unless the place was kept for a successor, who goes on at the old @done.
+ * Who is attached can be seen in the attention page (struct ringq_attention), which the
+ * kernel alone writes. With RINGQ_ATTACH_LOCK the port is seen there only once it has
+ * the attach lock, so that whoever holds the lock meets no newcomer.
+ *
+ * In a GATED ring the new consumer's @done is set to that of the producer before it is
+ * seen; the producer waits for it from then on. But if the place was kept for a
+ * successor, the new consumer goes on at the old @done. A successor that goes before it
+ * has mapped anything leaves the place kept.
  *
  * What may be mapped through a port: any range of [0, total), shared, at a
- * multiple of the page size. Writable only within one of these: the page of the
- * port's own role (producers' or consumers'), the port's own page, the stamps and
- * data if the port is a producer, or a consumer of SPMC or MPMC. RECORDS can be mapped twice in a
- * row, so that what wraps around is contiguous. Everything else is for reading and stays so: a
- * later mprotect(PROT_WRITE) fails. Nothing can be executed, split, grown, moved
- * to another size, or inherited over fork. -EACCES it would be writable where it
- * may not, or executable; -EINVAL it is private or beyond the end; -EPERM not the
- * process that attached; -EBADFD not a port; -ESTALE.
+ * multiple of the page size. Writable only within one of these: the section of
+ * the port's own role (producers or consumers, in LANES with the words of the
+ * lanes), the port's own page, and the bulk, stamps and data, if the port is a
+ * producer, or a consumer of SPMC or MPMC, which frees by stamps. The same range
+ * may be mapped again, so that a row of bytes that wraps around is contiguous.
+ * Everything else is for reading and stays so: a later mprotect(PROT_WRITE)
+ * fails. Nothing can be executed, split, grown, moved to another size, or
+ * inherited over fork. -EACCES it would be writable where it may not, or
+ * executable; -EINVAL it is private or beyond the end; -EPERM not the process
+ * that attached; -EBADFD not a port; -ESTALE.
  */
 struct ringq_ioc_attach {
 	__u32 size;
@@ -284,11 +297,13 @@ struct ringq_ioc_attach {
  * @flags: zero or RINGQ_WAIT_DRAIN.
  * @timeout_ns: nanoseconds from now, 0 to only look, negative for no limit.
  * @need: elements wanted: published ones (consumer) or free ones (producer), 1 to
- *	capacity.
+ *	capacity. RECORDS: bytes (producer), or 1.
  * @events: (out) RINGQ_EVENT_ bits that hold now.
  *
- * The port says how far it is in its own page (struct ringq_port_page): whoever
+ * The port says how far it is in shared memory, where ringq/ready.h looks: in its own
+ * page (struct ringq_port_page), a consumer of LANES in the words of the lane. Whoever
  * calls this has stored @done, and @hand while something is peeked, before.
+ *
  * Returns 0 when an event holds, also one that is not wanted (the ring was
  * closed). -ETIMEDOUT; -EINTR a signal came, with a time-out given; without one
  * the call is restarted if the handler says so.
@@ -315,19 +330,27 @@ struct ringq_ioc_wait {
 #define RINGQ_EVENT_GONE	(1u << 2)	/* the other side has left and will not come back */
 #define RINGQ_EVENT_DEAD	(1u << 3)	/* the other side has died and will not come back */
 
-/* Wake sleepers of the port's own side: there is more than it took. */
+/*
+ * Wake sleepers of the port's own side: there is more than it took, or something else
+ * that it does not take itself. Who sleeps on the own side can be seen in the attention
+ * word that the other side reads. It is to be loaded after a full fence, because no
+ * barrier on this CPU is made for a sleeper of the own side.
+ */
 #define RINGQ_KICK_OWN		(1u << 0)
 
 /**
  * struct ringq_ioc_kick - wake sleepers of the other side
  * @size: sizeof(struct ringq_ioc_kick).
  * @flags: zero or RINGQ_KICK_OWN.
- * @count: how many; as many as messages were published or freed.
- * @woken: (out) how many sleepers of RINGQ_IOC_WAIT this woke.
+ * @count: how many ports that are in RINGQ_IOC_WAIT; as many as messages were published
+ *	or freed, or more if each is for all.
+ * @woken: (out) how many this woke.
  *
  * Called by a port that has published (or freed) something and then has seen the
- * attention word of its side non-zero; never needed otherwise. All pollers of the
- * other side are woken as well.
+ * attention word of its side non-zero; never needed otherwise. Who has waited for
+ * longest is woken first. Whom it does not help, because his @need is not there, hands
+ * it on to the next, who was waiting when it came. All pollers of the other side are
+ * woken as well.
  */
 struct ringq_ioc_kick {
 	__u32 size;
@@ -361,10 +384,11 @@ struct ringq_ioc_kick {
 /* Port, no argument: leave; what follows (munmap, close) is then no death. */
 #define RINGQ_IOC_DETACH	_IO(0xE2, 0x47)
 /*
- * Port, no argument: hold the ring's attach lock, under which ports of a side agree how they
- * claim; and let go of it. Whoever leaves or dies lets go of it. While another holds it, LOCK
- * sleeps (-EINTR a signal came; restarted if the handler says so) and TRYLOCK says -EAGAIN.
- * -EDEADLK it is this port's already; UNLOCK: -ENOLCK it is not.
+ * Port, no argument: take the ring's attach lock, under which ports of a side agree how
+ * they claim; and let go of it. Whoever leaves or dies lets go of it, and nobody needs it
+ * for that. While another port holds it, LOCK sleeps (-EINTR a signal came; restarted if
+ * the handler says so) and TRYLOCK says -EAGAIN. -EDEADLK it is this port's already;
+ * UNLOCK: -ENOLCK it is not.
  */
 #define RINGQ_IOC_LOCK		_IO(0xE2, 0x48)
 #define RINGQ_IOC_TRYLOCK	_IO(0xE2, 0x49)

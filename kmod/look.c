@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What is there for a port: S3 of wait.c. The question is that of ringq/ready.h, which the library
+ * asks too; here it is asked of pages that users write while it is asked. Each word is read once
+ * and may be anything. The layout, which is the kernel's own, bounds every address and every
+ * number of rounds; an answer only decides whether somebody sleeps.
+ *
+ * Never asked under a lock: a look at many messages takes long.
+ */
+#include <linux/sched.h>
+
+#include "ringq.h"
+
+static u64 ringq_word_at(const void *memory, u64 offset)
+{
+	const struct ringq_ring *ring = memory;
+
+	cond_resched();
+	/* No geometry leads to another offset; this is here in case that is a mistake. */
+	if (WARN_ON_ONCE(offset >= ring->layout.total || offset % sizeof(u64)))
+		return 0;
+	/* S3, pairs with P1 */
+	return smp_load_acquire((const u64 *)ringq_region_address(ring, offset));
+}
+
+#include <ringq/ready.h>
+
+/* What holds now, as RINGQ_EVENT_ bits. */
+u32 ringq_look(const struct ringq_port *port, u64 need)
+{
+	const struct ringq_ring *ring = port->ring;
+	const struct ringq_view view = {
+		.geometry = &ring->geometry,
+		.layout = &ring->layout,
+		.memory = ring,
+		.role = port->role,
+		.port = port->index,
+	};
+	u32 events = 0;
+	u64 word;
+
+	/* Pairs with ringq_attention_update(): if the other side ended, its last word is seen. */
+	word = smp_load_acquire(ringq_attention_word(ring, port->role));
+	if (word & RINGQ_CLOSED)
+		events |= RINGQ_EVENT_CLOSED;
+	if (word & RINGQ_GONE)
+		events |= RINGQ_EVENT_GONE;
+	if (word & RINGQ_DEAD)
+		events |= RINGQ_EVENT_DEAD;
+	if (ringq_is_ready(&view, need))
+		events |= RINGQ_EVENT_READY;
+	return events;
+}

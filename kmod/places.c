@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Who sits where. Each role has a row of places, and everybody can see in the attention page which
+ * of them are taken: who claims a position, who frees one, and who sets things in order after a
+ * death looks there. The page is written here and nowhere else, under the ring's lock.
+ *
+ * A reader of a GATED ring that waits for consumers leaves a gate behind when it dies: its place is
+ * kept, with the progress that is in its page, and the producer waits for a successor as it did
+ * for the dead one. A place is given back as it was taken: a successor that goes before it has
+ * mapped anything has done nothing, and the place is still kept.
+ *
+ * Nobody may see a gate that is neither live nor kept while it is one of the two: what begins is
+ * stored before what ends.
+ */
+#include <linux/nospec.h>
+
+#include "ringq.h"
+
+void ringq_rows_init(struct ringq_ring *ring)
+{
+	struct ringq_row *rows = ring->rows;
+	int role, i;
+
+	rows[RINGQ_PRODUCER].places = ring->places;
+	rows[RINGQ_PRODUCER].nr = ring->geometry.producers;
+	rows[RINGQ_CONSUMER].places = ring->places + ring->geometry.producers;
+	rows[RINGQ_CONSUMER].nr = ring->geometry.consumers;
+	for (role = 0; role < RINGQ_SIDES; role++) {
+		for (i = 0; i < RINGQ_ARMS; i++)
+			INIT_LIST_HEAD(&rows[role].armed[i]);
+		init_waitqueue_head(&rows[role].pollers);
+	}
+}
+
+static bool ringq_bit_is_set(const u64 *words, u32 i)
+{
+	return words[i / 64] & BIT_ULL(i % 64);
+}
+
+static void ringq_bit_set(u64 *words, u32 i)
+{
+	/* Who sees the bit also sees what was stored before. */
+	smp_store_release(&words[i / 64], words[i / 64] | BIT_ULL(i % 64));
+}
+
+static void ringq_bit_clear(u64 *words, u32 i)
+{
+	/* So does who finds it gone. */
+	smp_store_release(&words[i / 64], words[i / 64] & ~BIT_ULL(i % 64));
+}
+
+static void ringq_epoch_advance(struct ringq_ring *ring)
+{
+	/* Who sees the new number, also sees who is there. */
+	smp_store_release(&ring->attention->epoch, ring->attention->epoch + 1);
+}
+
+/* The place that is wanted, or the first free one, kept ones before others; or an error. */
+static int ringq_place_choose(const struct ringq_ring *ring, u32 role,
+			      const struct ringq_ioc_attach *arg)
+{
+	const struct ringq_row *row = &ring->rows[role];
+	int found = -EBUSY;
+	u32 i;
+
+	if (arg->flags & RINGQ_ATTACH_PLACE) {
+		if (arg->port >= row->nr)
+			return -EINVAL;
+		i = array_index_nospec(arg->port, row->nr);
+		return row->places[i].port ? -EBUSY : i;
+	}
+	for (i = 0; i < row->nr; i++) {
+		if (row->places[i].port)
+			continue;
+		if (role == RINGQ_CONSUMER && ringq_bit_is_set(ring->attention->kept, i))
+			return i;
+		if (found < 0)
+			found = i;
+	}
+	return found;
+}
+
+static struct ringq_port_page *ringq_port_page(const struct ringq_ring *ring, u32 role, u32 index)
+{
+	return ringq_region_address(ring, ring->layout.ports + ring->layout.port_stride *
+				    ringq_page_of(&ring->geometry, role, index));
+}
+
+/* A new gate stands where the producer says that it is. Both words are users'. */
+static void ringq_gate_begin(const struct ringq_ring *ring, u32 index)
+{
+	struct ringq_progress *own = &ringq_port_page(ring, RINGQ_CONSUMER, index)->progress;
+	u64 pos;
+
+	/* Below it everything is published. */
+	pos = smp_load_acquire(&ringq_port_page(ring, RINGQ_PRODUCER, 0)->progress.done);
+	WRITE_ONCE(own->taken, pos);
+	WRITE_ONCE(own->done, pos);
+	WRITE_ONCE(own->hand, pos);
+}
+
+/* From now on the port counts. */
+static void ringq_place_count(struct ringq_port *port)
+{
+	struct ringq_attention *attention = port->ring->attention;
+	bool reader = port->role == RINGQ_CONSUMER;
+
+	port->heir = reader && ringq_bit_is_set(attention->kept, port->index);
+	if (reader && !port->heir && port->ring->geometry.discipline == RINGQ_GATED)
+		ringq_gate_begin(port->ring, port->index);
+	ringq_bit_set(attention->live[port->role], port->index);
+	if (port->heir)
+		ringq_bit_clear(attention->kept, port->index);
+}
+
+/* Returns 0 and tells place and generation; or -EINVAL, -EBUSY, -EPIPE, and nothing has changed. */
+int ringq_place_take(struct ringq_port *port, struct ringq_ioc_attach *arg)
+{
+	struct ringq_row *row = ringq_row_of(port);
+	struct ringq_ring *ring = port->ring;
+	struct ringq_place *place;
+	int index;
+
+	lockdep_assert_held(&ring->lock);
+	index = ringq_place_choose(ring, port->role, arg);
+	if (index < 0)
+		return index;
+	if (row->ended || (ring->closed && port->role == RINGQ_PRODUCER))
+		return -EPIPE;
+	place = &row->places[index];
+	place->port = port;
+	place->generation++;
+	row->taken++;
+	port->index = index;
+	arg->port = index;
+	arg->generation = place->generation;
+	ringq_place_count(port);
+	ringq_epoch_advance(ring);
+	return 0;
+}
+
+/*
+ * The port gives up its place; how is RINGQ_GONE or RINGQ_DEAD. If it was the last of its side,
+ * that may be the end, of which ringq_wake_all() tells the other side.
+ */
+void ringq_place_leave(struct ringq_port *port, u64 how)
+{
+	struct ringq_row *row = ringq_row_of(port);
+	struct ringq_ring *ring = port->ring;
+
+	lockdep_assert_held(&ring->lock);
+	if (port->heir || (how == RINGQ_DEAD && ringq_keeps_place(&ring->geometry, port->role)))
+		ringq_bit_set(ring->attention->kept, port->index);
+	ringq_bit_clear(ring->attention->live[port->role], port->index);
+	row->places[port->index].port = NULL;
+	if (!--row->taken && ringq_side_can_end(&ring->geometry, port->role))
+		row->ended = how;
+	ringq_epoch_advance(ring);
+}

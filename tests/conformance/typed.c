@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * Every operation, twice: by the untyped calls, and by a typed ring of each discipline and
+ * size.
+ */
+#include "conformance.h"
+
+static const void *untyped_at(const struct ringq_port *p, uint64_t i)
+{
+	return ringq_at(p, i);
+}
+
+static const struct conf_ops untyped = {
+	.attach = ringq_attach,
+	.send = ringq_send,
+	.send_many = ringq_send_many,
+	.reserve = ringq_reserve,
+	.room = ringq_at,
+	.commit = ringq_commit,
+	.recv = ringq_recv,
+	.recv_many = ringq_recv_many,
+	.peek = ringq_peek,
+	.at = untyped_at,
+	.release = ringq_release,
+};
+
+#define ELEMENT(n)									\
+struct elem##n {									\
+	unsigned char bytes[n];								\
+};
+
+CONF_SIZES(ELEMENT)
+
+/* A typed port is its port and nothing else. */
+#define TYPED(n, d)									\
+RINGQ_TYPED(d##n, struct elem##n, d);							\
+static int as_##d##n##_attach(struct ringq *ring, enum ringq_role role,		\
+			      struct ringq_port *p)					\
+{											\
+	return role == RINGQ_PRODUCER ?							\
+		       d##n##_attach_producer(ring, (struct d##n##_producer *)p) :	\
+		       d##n##_attach_consumer(ring, (struct d##n##_consumer *)p);	\
+}											\
+static int as_##d##n##_send(struct ringq_port *p, const void *msg, int64_t timeout)	\
+{											\
+	return d##n##_send((struct d##n##_producer *)p, msg, timeout);			\
+}											\
+static int64_t as_##d##n##_send_many(struct ringq_port *p, const void *msgs,		\
+				     uint64_t count, int64_t timeout)			\
+{											\
+	return d##n##_send_many((struct d##n##_producer *)p, msgs, count, timeout);	\
+}											\
+static int as_##d##n##_reserve(struct ringq_port *p, uint64_t count, int64_t timeout)	\
+{											\
+	return d##n##_reserve((struct d##n##_producer *)p, count, timeout);		\
+}											\
+static void *as_##d##n##_room(const struct ringq_port *p, uint64_t i)			\
+{											\
+	return d##n##_room((const struct d##n##_producer *)p, i);			\
+}											\
+static int as_##d##n##_commit(struct ringq_port *p, uint64_t count)			\
+{											\
+	return d##n##_commit((struct d##n##_producer *)p, count);			\
+}											\
+static int as_##d##n##_recv(struct ringq_port *p, void *msg, int64_t timeout)		\
+{											\
+	return d##n##_recv((struct d##n##_consumer *)p, msg, timeout);			\
+}											\
+static int64_t as_##d##n##_recv_many(struct ringq_port *p, void *msgs, uint64_t count,	\
+				     int64_t timeout)					\
+{											\
+	return d##n##_recv_many((struct d##n##_consumer *)p, msgs, count, timeout);	\
+}											\
+static int64_t as_##d##n##_peek(struct ringq_port *p, uint64_t count, int64_t timeout)	\
+{											\
+	return d##n##_peek((struct d##n##_consumer *)p, count, timeout);		\
+}											\
+static const void *as_##d##n##_at(const struct ringq_port *p, uint64_t i)		\
+{											\
+	return d##n##_at((const struct d##n##_consumer *)p, i);				\
+}											\
+static int as_##d##n##_release(struct ringq_port *p, uint64_t count)			\
+{											\
+	return d##n##_release((struct d##n##_consumer *)p, count);			\
+}
+
+#define TYPED_OPS(n, d) {								\
+	n, as_##d##n##_attach, as_##d##n##_send, as_##d##n##_send_many,			\
+	as_##d##n##_reserve, as_##d##n##_room, as_##d##n##_commit, as_##d##n##_recv,	\
+	as_##d##n##_recv_many, as_##d##n##_peek, as_##d##n##_at, as_##d##n##_release,	\
+},
+
+CONF_SIZES(TYPED, spsc)
+
+static const struct conf_ops spsc[] = { CONF_SIZES(TYPED_OPS, spsc) { 0 } };
+
+/* By enum ringq_discipline. */
+static const struct conf_ops *const typed_ops[] = {
+	[RINGQ_SPSC] = spsc,
+};
+
+struct conf_ops conf_ops(size_t size, bool typed)
+{
+	const struct conf_ops *t = typed_ops[conf.discipline->id];
+	struct conf_ops ops = untyped;
+
+	ops.size = size;
+	if (!typed)
+		return ops;
+	while (t->size && t->size != size)
+		t++;
+	CHECK(t->size, "there is no typed ring of %zu bytes", size);
+	return *t;
+}
+
+bool conf_has_typed(size_t size)
+{
+	const struct conf_ops *t = typed_ops[conf.discipline->id];
+
+	while (t->size && t->size != size)
+		t++;
+	return t->size;
+}
