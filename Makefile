@@ -4,6 +4,7 @@
 # make run          a real file through a ring, with and without kills [FILE=...]
 # make run-vm       the same through /dev/ringq, in a guest [KERNEL=6.12]
 # make check        all the tests, guests included
+# make examples     build/examples/, of the sources in tools/examples/
 # make modules      the kernel module, for the kernel of KDIR=/lib/modules/.../build
 # make install      [DESTDIR=] [PREFIX=/usr/local]
 # make compile_commands.json    for editors
@@ -30,13 +31,15 @@ LINK = $(CC) $(CFLAGS) $(SAN) $(LDFLAGS)
 objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)/*.c))
 KSELFTESTS := $(patsubst tests/kselftest/%.c,$(BUILD)/kselftest/%, \
 	$(filter-out %/common.c,$(wildcard tests/kselftest/*.c)))
+EXAMPLES := $(patsubst tools/examples/%.c,$(BUILD)/examples/%,$(wildcard tools/examples/*.c))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/*.c))
 
 all: lib program
 
 lib: $(BUILD)/libringq.a $(BUILD)/libringq.so
 program: $(BUILD)/ringq
-tests: $(UNIT_TESTS) $(BUILD)/conformance
+tests: $(UNIT_TESTS) $(BUILD)/conformance examples
+examples: $(EXAMPLES)
 kselftest: $(KSELFTESTS)
 
 $(BUILD)/%.o: %.c
@@ -64,6 +67,10 @@ $(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libringq.a
 	$(LINK) -pthread -o $@ $^ -lcmocka
 
 $(BUILD)/conformance: $(call objects,tests/conformance) $(BUILD)/libringq.a
+	$(LINK) -pthread -o $@ $^
+
+$(BUILD)/examples/%: $(BUILD)/tools/examples/%.o $(BUILD)/libringq.a
+	@mkdir -p $(@D)
 	$(LINK) -pthread -o $@ $^
 
 # Their harness is the kernel's (tests/vm/fetch kselftest), and jumps out of its own functions.
@@ -123,7 +130,7 @@ install: all
 	install -m 644 kmod/ringq.conf $(DESTDIR)$(PREFIX)/lib/modules-load.d/
 
 compile_commands.json: Makefile
-	@sep='['; for f in lib/*.c tools/*.c tests/unit/*.c tests/conformance/*.c; do \
+	@sep='['; for f in lib/*.c tools/*.c tools/examples/*.c tests/unit/*.c tests/conformance/*.c; do \
 		printf '%s\n{"directory":"%s","file":"%s","command":"cc %s -c %s"}' \
 			"$$sep" "$(CURDIR)" $$f "$(CPPFLAGS) $(CFLAGS) $(WARN)" $$f; \
 		sep=','; \
@@ -138,4 +145,4 @@ distclean:
 	rm -rf build compile_commands.json
 
 -include $(shell find $(BUILD)/lib $(BUILD)/tools $(BUILD)/tests -name '*.d' 2>/dev/null)
-.PHONY: all lib program tests kselftest modules run run-vm check install clean distclean
+.PHONY: all lib program tests examples kselftest modules run run-vm check install clean distclean

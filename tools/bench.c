@@ -13,7 +13,7 @@
  * that is not just a few of them. Repetitions with a probe outside of it are discarded,
  * counted and repeated, but not for ever.
  */
-#include "bench_spsc.h"
+#include "bench_set.h"
 #include "tool.h"
 
 #include <argp.h>
@@ -25,12 +25,17 @@
 #include <string.h>
 
 static const char doc[] =
-	"Measure rings between two threads on two CPUs."
+	"Measure rings between threads on two CPUs."
 	"\v"
 	"WHAT is spsc: messages of several sizes, one at a time and in bursts, and round trips. "
 	"The control is a textbook ring of two indices in private memory, with at least the "
-	"ring's capacity; that of a round trip is a bare ping-pong over two cache lines. RATIO is "
-	"ringq's figure divided by the control's: of rates more is better, of round trips less. "
+	"ring's capacity; that of a round trip is a bare ping-pong over two cache lines. Or it is "
+	"many: 8-byte messages one at a time through rings with several senders and receivers, "
+	"and through broadcast, each against the control after the slash: cas, a bounded queue in "
+	"which all claim by compare-and-swap; stamps, its cells with one thread a side and no "
+	"claims; indices, as above. RATIO is ringq's figure divided by the control's: of rates "
+	"more is better, of round trips less. LOST is the share of messages that a reader of a "
+	"lossy ring was told it had lost; its rate is of those that it got. "
 	"Every message is read in full and checked; a wrong one ends the program with status 1.\n"
 	"\n"
 	"FAR counts repetitions that were discarded because the CPUs were not as near to each "
@@ -42,7 +47,7 @@ static const char doc[] =
 #define MODE_PART	8	/* a mode has at least this part of the probes */
 
 struct bench {
-	const char *what;
+	const struct bench_set *set;
 	uint32_t memory;
 	bool json;
 	unsigned int repeat;	/* repetitions of a case */
@@ -58,6 +63,7 @@ struct bench {
 /* One repetition. */
 struct pair {
 	double control, ringq;	/* M messages/s; of a round trip: ns */
+	double lost;		/* share of the messages sent */
 	double before, after;	/* probes */
 };
 
@@ -65,6 +71,7 @@ struct pair {
 struct row {
 	double control, ringq;
 	double ratio, low, high;	/* the median and the quartiles */
+	double lost;
 	unsigned int kept, far;
 };
 
@@ -100,13 +107,14 @@ static int learn(struct bench *b)
 
 static int probe(struct bench *b, double *ns)
 {
+	static const struct bench_side sides[2] = { { bench_lines_ping, 1 }, { bench_lines_pong, 1 } };
 	static struct bench_lines lines;
 	struct bench_run run;
 	double *more;
 	int r;
 
 	memset(&lines, 0, sizeof(lines));
-	r = bench_run(&run, b->cpus, bench_lines_ping, bench_lines_pong, &lines, PROBE_NS);
+	r = bench_run(&run, b->cpus, sides, &lines, PROBE_NS);
 	if (r < 0)
 		return r;
 	more = realloc(b->probes, (b->count + 1) * sizeof(*more));
@@ -135,18 +143,22 @@ static unsigned int count_near(const struct bench *b, const struct pair *pairs, 
 }
 
 static int run_one(const struct bench *b, const struct bench_case *c, bench_body *const body[2],
-		   struct bench_queues *q, double *figure)
+		   void *q, double *figure, double *lost)
 {
+	const struct bench_side sides[2] = {
+		{ body[0], c->threads[0] }, { body[1], c->threads[1] },
+	};
 	struct bench_run run;
 	int r;
 
-	bench_queues_clear(q);
-	r = bench_run(&run, b->cpus, body[0], body[1], q, b->time_ms * UINT64_C(1000000));
+	b->set->clear(q);
+	r = bench_run(&run, b->cpus, sides, q, b->time_ms * UINT64_C(1000000));
 	if (r < 0)
 		return r;
-	if (run.wrong)
+	if (run.wrong || (!c->round_trips && run.received + run.lost != run.sent))
 		return -EBADMSG;
-	*figure = c->burst ? run.received / run.ns * 1e3 : run.ns;
+	*figure = c->round_trips ? run.ns : run.received / run.ns * 1e3;
+	*lost = run.sent ? (double)run.lost / run.sent : 0;
 	return 0;
 }
 
@@ -156,11 +168,12 @@ static double sort_for_median(double *values, unsigned int n)
 	return values[n / 2];
 }
 
-/* scratch has room for three values a pair. */
+/* scratch has room for four values a pair. */
 static void summarize(const struct bench *b, const struct pair *pairs, unsigned int n,
 		      double *scratch, struct row *row)
 {
 	double *control = scratch, *ringq = scratch + n, *ratio = scratch + 2 * n;
+	double *lost = scratch + 3 * n;
 	unsigned int k = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
@@ -169,6 +182,7 @@ static void summarize(const struct bench *b, const struct pair *pairs, unsigned 
 		control[k] = pairs[i].control;
 		ringq[k] = pairs[i].ringq;
 		ratio[k] = ringq[k] / control[k];
+		lost[k] = pairs[i].lost;
 		k++;
 	}
 	row->kept = k;
@@ -178,30 +192,30 @@ static void summarize(const struct bench *b, const struct pair *pairs, unsigned 
 	row->control = sort_for_median(control, k);
 	row->ringq = sort_for_median(ringq, k);
 	row->ratio = sort_for_median(ratio, k);
+	row->lost = sort_for_median(lost, k);
 	row->low = ratio[k / 4];
 	row->high = ratio[k - 1 - k / 4];
 }
 
-static int measure(struct bench *b, const struct bench_case *c, struct bench_queues *q,
-		   struct row *row)
+static int measure(struct bench *b, const struct bench_case *c, void *q, struct row *row)
 {
 	unsigned int most = b->repeat * TRIES, n;
 	struct pair *pairs = calloc(most, sizeof(*pairs));
-	double *scratch = calloc(most * 3, sizeof(*scratch)), last, unused;
+	double *scratch = calloc(most * 4, sizeof(*scratch)), last, unused;
 	int r = pairs && scratch ? 0 : -ENOMEM;
 
 	/* The first run of each is not counted: caches fill, and the CPUs wake up. */
 	if (r == 0)
-		r = run_one(b, c, c->control, q, &unused);
+		r = run_one(b, c, c->control, q, &unused, &unused);
 	if (r == 0)
-		r = run_one(b, c, c->ringq, q, &unused);
+		r = run_one(b, c, c->ringq, q, &unused, &unused);
 	if (r == 0)
 		r = probe(b, &last);
 	for (n = 0; r == 0 && n < most && count_near(b, pairs, n) < b->repeat; n++) {
 		pairs[n].before = last;
-		r = run_one(b, c, c->control, q, &pairs[n].control);
+		r = run_one(b, c, c->control, q, &pairs[n].control, &unused);
 		if (r == 0)
-			r = run_one(b, c, c->ringq, q, &pairs[n].ringq);
+			r = run_one(b, c, c->ringq, q, &pairs[n].ringq, &pairs[n].lost);
 		if (r == 0)
 			r = probe(b, &last);
 		pairs[n].after = last;
@@ -217,48 +231,49 @@ static void print_head(const struct bench *b, const struct ringq_info *info)
 {
 	if (b->json) {
 		printf("{\n  \"bench\": \"%s\", \"memory\": \"%s\", \"cpus\": [%d, %d],\n"
-		       "  \"time_ms\": %u, \"rows\": [", b->what, ringq_memory_name(info->memory),
+		       "  \"time_ms\": %u, \"rows\": [", b->set->name, ringq_memory_name(info->memory),
 		       b->cpus[0], b->cpus[1], b->time_ms);
 		return;
 	}
-	printf("%s, %s memory, CPUs %d and %d, %u repetitions of 2 x %u ms\n\n", b->what,
+	printf("%s, %s memory, CPUs %d and %d, %u repetitions of 2 x %u ms\n\n", b->set->name,
 	       ringq_memory_name(info->memory), b->cpus[0], b->cpus[1], b->repeat, b->time_ms);
-	printf("%6s  %-9s  %8s  %5s  %11s  %11s  %6s  %-14s  %4s  %3s\n", "BYTES", "HOW", "CAPACITY",
-	       "PAGES", "CONTROL", "RINGQ", "RATIO", "QUARTILES", "KEPT", "FAR");
-}
-
-static const char *how(const struct bench_case *c)
-{
-	return c->burst > 1 ? "bursts" : c->burst ? "singly" : "trips";
+	printf("%6s  %-13s  %-4s  %8s  %5s  %11s  %11s  %6s  %-14s  %4s  %4s  %3s\n", "BYTES",
+	       "HOW", "PxC", "CAPACITY", "PAGES", "CONTROL", "RINGQ", "RATIO", "QUARTILES", "LOST",
+	       "KEPT", "FAR");
 }
 
 static void print_row_json(const struct bench_case *c, const struct ringq_info *info,
 			   const struct row *row, bool first)
 {
-	printf("%s\n    { \"bytes\": %u, \"how\": \"%s\", \"burst\": %u, \"capacity\": %llu, "
-	       "\"page_shift\": %u, \"unit\": \"%s\",\n      \"kept\": %u, \"far\": %u",
-	       first ? "" : ",", c->size, how(c), c->burst, (unsigned long long)info->capacity,
-	       info->page_shift, c->burst ? "M/s" : "ns", row->kept, row->far);
+	printf("%s\n    { \"bytes\": %u, \"how\": \"%s\", \"senders\": %u, \"receivers\": %u, "
+	       "\"capacity\": %llu,\n      \"page_shift\": %u, \"unit\": \"%s\", "
+	       "\"kept\": %u, \"far\": %u",
+	       first ? "" : ",", c->size, c->name, c->threads[0], c->threads[1],
+	       (unsigned long long)info->capacity, info->page_shift,
+	       c->round_trips ? "ns" : "M/s", row->kept, row->far);
 	if (row->kept)
-		printf(", \"control\": %.2f, \"ringq\": %.2f, \"ratio\": %.3f, "
-		       "\"quartiles\": [%.3f, %.3f]", row->control, row->ringq, row->ratio,
-		       row->low, row->high);
+		printf(",\n      \"control\": %.2f, \"ringq\": %.2f, \"ratio\": %.3f, "
+		       "\"quartiles\": [%.3f, %.3f], \"lost\": %.4f", row->control, row->ringq,
+		       row->ratio, row->low, row->high, row->lost);
 	printf(" }");
 }
 
 static void print_row(const struct bench_case *c, const struct ringq_info *info,
 		      const struct row *row)
 {
-	const char *unit = c->burst ? "M/s" : "ns";
-	int digits = c->burst ? 1 : 0;
+	const char *unit = c->round_trips ? "ns" : "M/s";
+	int digits = c->round_trips ? 0 : 1;
+	char threads[32];
 
-	printf("%6u  %-9s  %8llu  %5s  ", c->size, how(c), (unsigned long long)info->capacity,
-	       tool_page(info->page_shift));
+	snprintf(threads, sizeof(threads), "%ux%u", c->threads[0], c->threads[1]);
+	printf("%6u  %-13s  %-4s  %8llu  %5s  ", c->size, c->name, threads,
+	       (unsigned long long)info->capacity, tool_page(info->page_shift));
 	if (row->kept)
-		printf("%7.*f %-3s  %7.*f %-3s  %6.2f  %5.2f .. %-5.2f", digits, row->control, unit,
-		       digits, row->ringq, unit, row->ratio, row->low, row->high);
+		printf("%7.*f %-3s  %7.*f %-3s  %6.2f  %5.2f .. %-5.2f  %3.0f%%", digits, row->control,
+		       unit, digits, row->ringq, unit, row->ratio, row->low, row->high,
+		       row->lost * 100);
 	else
-		printf("%11s  %11s  %6s  %-14s", "-", "-", "-", "-");
+		printf("%11s  %11s  %6s  %-14s  %4s", "-", "-", "-", "-", "-");
 	printf("  %4u  %3u\n", row->kept, row->far);
 	fflush(stdout);
 }
@@ -341,7 +356,9 @@ enum {
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
+	static const struct bench_set *const sets[] = { &bench_spsc, &bench_many };
 	struct bench *b = state->input;
+	unsigned int i;
 	int memory;
 
 	switch (key) {
@@ -363,9 +380,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			argp_error(state, "--cpus wants two CPUs that may be used, as in 0,1: '%s'", arg);
 		return 0;
 	case ARGP_KEY_ARG:
-		if (state->arg_num > 0 || strcmp(arg, "spsc"))
+		for (i = 0; i < sizeof(sets) / sizeof(sets[0]); i++)
+			if (!strcmp(arg, sets[i]->name))
+				b->set = sets[i];
+		if (state->arg_num > 0 || !b->set)
 			argp_error(state, "there is no benchmark '%s'", arg);
-		b->what = arg;
 		return 0;
 	case ARGP_KEY_NO_ARGS:
 		argp_usage(state);
@@ -376,8 +395,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static int run_case(struct bench *b, const struct bench_case *c, bool first, struct row *row)
 {
 	struct ringq_info info;
-	struct bench_queues *q;
-	int r = bench_queues_open(c, b->memory, &info, &q);
+	void *q;
+	int r = b->set->open(c, b->memory, &info, &q);
 
 	if (r < 0) {
 		warnx("no %s ring of %llu messages of %u bytes: %s", ringq_memory_name(b->memory),
@@ -388,13 +407,13 @@ static int run_case(struct bench *b, const struct bench_case *c, bool first, str
 		print_head(b, &info);
 	memset(row, 0, sizeof(*row));
 	r = measure(b, c, q, row);
-	bench_queues_close(q);
+	b->set->close(q);
 	if (r == -EBADMSG)
-		warnx("%u bytes, %s: a message was not what was sent", c->size, how(c));
+		warnx("%u bytes, %s: a message was not what was sent", c->size, c->name);
 	else if (r == -ETIMEDOUT)
-		warnx("%u bytes, %s: not finished in time", c->size, how(c));
+		warnx("%u bytes, %s: not finished in time", c->size, c->name);
 	else if (r < 0)
-		warnx("%u bytes, %s: %s", c->size, how(c), strerror(-r));
+		warnx("%u bytes, %s: %s", c->size, c->name, strerror(-r));
 	else if (b->json)
 		print_row_json(c, &info, row, first);
 	else
@@ -426,8 +445,8 @@ int cmd_bench(int argc, char **argv)
 		warnx("needs two CPUs, and there is only one that this process may use");
 		return TOOL_FAILED;
 	}
-	for (unsigned int i = 0; r == 0 && i < bench_cases_count; i++) {
-		r = run_case(&b, &bench_cases[i], !i, &row);
+	for (unsigned int i = 0; r == 0 && i < b.set->count; i++) {
+		r = run_case(&b, &b.set->cases[i], !i, &row);
 		empty += r == 0 && !row.kept;
 	}
 	if (r == 0)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 /*
- * Running two threads against each other; see bench_run.h.
+ * Running threads against each other; see bench_run.h.
  */
 #include "bench_run.h"
 
@@ -18,6 +18,8 @@ struct bench_thread {
 	struct bench_run *run;
 	bench_body *body;
 	void *queue;
+	unsigned int me;
+	pthread_t thread;
 };
 
 double bench_now(void)
@@ -28,19 +30,40 @@ double bench_now(void)
 	return ts.tv_sec * 1e9 + ts.tv_nsec;
 }
 
+void bench_sent(struct bench_run *run, uint64_t count)
+{
+	__atomic_fetch_add(&run->sent, count, __ATOMIC_RELAXED);
+	__atomic_fetch_sub(&run->senders, 1, __ATOMIC_RELEASE);
+}
+
+void bench_received(struct bench_run *run, double since, uint64_t count, uint64_t lost,
+		    uint64_t wrong)
+{
+	static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+	double ns = bench_now() - since;
+
+	pthread_mutex_lock(&mutex);
+	run->received += count;
+	run->lost += lost;
+	run->wrong += wrong;
+	if (ns > run->ns)
+		run->ns = ns;
+	pthread_mutex_unlock(&mutex);
+}
+
 static void *bench_thread(void *arg)
 {
 	const struct bench_thread *t = arg;
 
 	__atomic_fetch_add(&t->run->ready, 1, __ATOMIC_ACQ_REL);
-	while (ringq_load_acquire(&t->run->ready) < 2)
+	while (ringq_load_acquire(&t->run->ready) < t->run->threads)
 		if (bench_wait(t->run))
 			return NULL;
-	t->body(t->run, t->queue);
+	t->body(t->run, t->queue, t->me);
 	return NULL;
 }
 
-static int bench_start(pthread_t *thread, struct bench_thread *t, int cpu)
+static int bench_start(struct bench_thread *t, int cpu)
 {
 	pthread_attr_t attr;
 	cpu_set_t set;
@@ -53,7 +76,7 @@ static int bench_start(pthread_t *thread, struct bench_thread *t, int cpu)
 		return -r;
 	r = pthread_attr_setaffinity_np(&attr, sizeof(set), &set);
 	if (!r)
-		r = pthread_create(thread, &attr, bench_thread, t);
+		r = pthread_create(&t->thread, &attr, bench_thread, t);
 	pthread_attr_destroy(&attr);
 	return -r;
 }
@@ -81,34 +104,40 @@ static int bench_finish(struct bench_run *run, pthread_t thread)
 	exit(EXIT_FAILURE);
 }
 
-int bench_run(struct bench_run *run, const int cpus[2], bench_body *first, bench_body *second,
+int bench_run(struct bench_run *run, const int cpus[2], const struct bench_side sides[2],
 	      void *queue, uint64_t ns)
 {
-	struct bench_thread t[2] = {
-		{ .run = run, .body = first, .queue = queue },
-		{ .run = run, .body = second, .queue = queue },
-	};
 	struct timespec ts = { .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
-	pthread_t threads[2];
-	int r, r2;
+	struct bench_thread t[BENCH_THREADS];
+	unsigned int n = sides[0].threads + sides[1].threads, i;
+	int r = 0, r2;
 
 	memset(run, 0, sizeof(*run));
-	run->sent = BENCH_UNKNOWN;
-	r = bench_start(&threads[0], &t[0], cpus[0]);
-	if (r)
-		return r;
-	r = bench_start(&threads[1], &t[1], cpus[1]);
-	if (r) {
-		ringq_store_relaxed(&run->order, BENCH_GIVE_UP);
-		pthread_join(threads[0], NULL);
-		return r;
+	run->threads = n;
+	run->crowded = n > 2;
+	run->senders = sides[0].threads;
+	for (i = 0; i < n; i++) {
+		bool sends = i < sides[0].threads;
+
+		t[i] = (struct bench_thread){
+			.run = run, .body = sides[!sends].body, .queue = queue,
+			.me = sends ? i : i - sides[0].threads,
+		};
+		r = bench_start(&t[i], cpus[i % 2]);
+		if (r)
+			break;
 	}
-	while (nanosleep(&ts, &ts) < 0)
+	if (r)
+		ringq_store_relaxed(&run->order, BENCH_GIVE_UP);
+	while (!r && nanosleep(&ts, &ts) < 0)
 		;
-	ringq_store_relaxed(&run->order, BENCH_STOP);
-	r = bench_finish(run, threads[0]);
-	r2 = bench_finish(run, threads[1]);
-	return r ? r : r2;
+	if (!r)
+		ringq_store_relaxed(&run->order, BENCH_STOP);
+	while (i--) {
+		r2 = bench_finish(run, t[i].thread);
+		r = r ? r : r2;
+	}
+	return r;
 }
 
 void bench_groups_start(struct bench_groups *g)
@@ -142,12 +171,13 @@ double bench_groups_end(struct bench_groups *g)
 	return g->ns[n / 2];
 }
 
-void bench_lines_ping(struct bench_run *run, void *queue)
+void bench_lines_ping(struct bench_run *run, void *queue, unsigned int me)
 {
 	static struct bench_groups groups;
 	struct bench_lines *lines = queue;
 	uint64_t seq = 0, k;
 
+	(void)me;
 	bench_groups_start(&groups);
 	do {
 		k = seq / BENCH_GROUP % BENCH_LINE_PAIRS;
@@ -160,18 +190,19 @@ void bench_lines_ping(struct bench_run *run, void *queue)
 		bench_groups_add(&groups);
 	} while (!bench_stopped(run));
 	run->ns = bench_groups_end(&groups);
-	ringq_store_release(&run->sent, seq);
+	bench_sent(run, seq);
 }
 
-void bench_lines_pong(struct bench_run *run, void *queue)
+void bench_lines_pong(struct bench_run *run, void *queue, unsigned int me)
 {
 	struct bench_lines *lines = queue;
 	uint64_t seq = 0, k;
 
+	(void)me;
 	for (;;) {
 		k = seq / BENCH_GROUP % BENCH_LINE_PAIRS;
 		while (ringq_load_acquire(&lines->pair[k].there) != seq + 1)
-			if (bench_wait_for_more(run, seq))
+			if (bench_wait(run) || (bench_all_sent(run) && run->sent == seq))
 				return;
 		ringq_store_release(&lines->pair[k].back, ++seq);
 	}

@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR MIT */
 /*
- * One run of a benchmark: two threads, each pinned to a CPU of its own, that work
- * against each other for a given time and stop. Every run ends: threads that have
- * not finished some seconds after they were told to stop are told to give up, and
- * the run counts as failed.
+ * One run of a benchmark: threads that send and threads that receive, pinned to two
+ * CPUs, that work against each other for a given time and stop. Every run ends: threads
+ * that have not finished some seconds after they were told to stop are told to give up,
+ * and the run counts as failed.
  *
  * A body calls bench_stopped() every so often and bench_wait() each time that it can
- * do nothing; what it found out it leaves in the run.
+ * do nothing; what it found out it adds to the run.
  */
 #ifndef BENCH_RUN_H
 #define BENCH_RUN_H
 
 #include <ringq.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-#define BENCH_UNKNOWN	UINT64_MAX
+#define BENCH_THREADS	16	/* at most, in a run */
+
+#define BENCH_YIELD	32	/* vain looks between two sched_yield(), if crowded */
 
 enum bench_order {
 	BENCH_GO,
@@ -24,19 +27,24 @@ enum bench_order {
 };
 
 struct bench_run {
-	/* Written by the thread that waits for the two, read by both. */
+	/* Written by the thread that waits for the others, read by all. */
 	uint32_t order __attribute__((aligned(RINGQ_LINE_PAIR)));
-	/* Written by the first body when it has finished: how many messages it sent. */
-	uint64_t sent __attribute__((aligned(RINGQ_LINE_PAIR)));
-	/* Results, written at the end. */
-	uint64_t received __attribute__((aligned(RINGQ_LINE_PAIR)));
+	bool crowded;		/* more threads than CPUs: who waits lets others run */
+	uint32_t threads;
+	/* How many have not yet sent their last message. */
+	uint32_t senders __attribute__((aligned(RINGQ_LINE_PAIR)));
+	/* Results, added at the end. */
+	uint64_t sent;
+	uint64_t received;
+	uint64_t lost;		/* messages that a receiver was told it had lost */
 	uint64_t wrong;		/* messages that were not what was sent */
-	double ns;		/* first body: a round trip. second: the whole run */
+	double ns;		/* a round trip; or how long the last receiver took */
 
 	uint32_t ready __attribute__((aligned(RINGQ_LINE_PAIR)));	/* threads that have begun */
 };
 
-typedef void bench_body(struct bench_run *run, void *queue);
+/* Thread number me of its side, from 0. */
+typedef void bench_body(struct bench_run *run, void *queue, unsigned int me);
 
 static inline bool bench_stopped(const struct bench_run *run)
 {
@@ -46,29 +54,45 @@ static inline bool bench_stopped(const struct bench_run *run)
 /* To be called where there is nothing to do; true: give up. */
 static inline bool bench_wait(const struct bench_run *run)
 {
+	static __thread unsigned int idle;
+
 	ringq_pause();
+	if (run->crowded && ++idle % BENCH_YIELD == 0)
+		sched_yield();
 	return ringq_load_relaxed(&run->order) == BENCH_GIVE_UP;
 }
 
-/* For a receiver that has got so many messages; true: there will be no more. */
-static inline bool bench_wait_for_more(const struct bench_run *run, uint64_t received)
+/* To be asked before a receive that finds nothing: then there will be no more. */
+static inline bool bench_all_sent(const struct bench_run *run)
 {
-	return bench_wait(run) || ringq_load_acquire(&run->sent) == received;
+	return !ringq_load_acquire(&run->senders);
 }
 
 /* Nanoseconds of CLOCK_MONOTONIC. */
 double bench_now(void);
 
+/* By a sender, at its end; by a receiver, at its end, which began at since. */
+void bench_sent(struct bench_run *run, uint64_t count);
+void bench_received(struct bench_run *run, double since, uint64_t count, uint64_t lost,
+		    uint64_t wrong);
+
+/* Who takes part: so many threads, each of which runs the body. */
+struct bench_side {
+	bench_body *body;
+	unsigned int threads;
+};
+
 /**
- * bench_run - let two bodies work against each other
+ * bench_run - let two sides work against each other
  * @run: (out) what they found out.
- * @cpus: where; cpus[0] is the first body's.
+ * @cpus: where; two threads get one each, more take turns.
+ * @sides: senders and receivers, at most BENCH_THREADS in all.
  * @ns: how long.
  *
  * Returns 0; -ETIMEDOUT if they had to be told to give up; or another negative errno. Does
  * not return if they do not obey even then.
  */
-int bench_run(struct bench_run *run, const int cpus[2], bench_body *first, bench_body *second,
+int bench_run(struct bench_run *run, const int cpus[2], const struct bench_side sides[2],
 	      void *queue, uint64_t ns);
 
 /*

@@ -4,7 +4,7 @@
  * out, reads all of it and checks it: who does not read what he gets measures nothing.
  * Both sides try, and pause when there is nothing to do; the control does the same.
  */
-#include "bench_spsc.h"
+#include "bench_set.h"
 
 #include "bench_control.h"
 
@@ -92,13 +92,6 @@ ringq_inline void message_first(uint64_t *word, uint32_t n)
 	message_write(word, n, 0);
 }
 
-static void bench_receive_end(struct bench_run *run, double since, uint64_t seq, uint64_t wrong)
-{
-	run->ns = bench_now() - since;
-	run->received = seq;
-	run->wrong = wrong;
-}
-
 #define BENCH_WORDS(type) ((uint32_t)(sizeof(type) / sizeof(uint64_t)))
 
 /*
@@ -106,12 +99,13 @@ static void bench_receive_end(struct bench_run *run, double since, uint64_t seq,
  * struct bench_queues *q has it.
  */
 #define BENCH_LOOPS(name, type, to, from, send, recv, send_many, recv_many)		\
-static void name##_produce(struct bench_run *run, void *queue)				\
+static void name##_produce(struct bench_run *run, void *queue, unsigned int me)	\
 {											\
 	struct bench_queues *q = queue;							\
 	uint64_t seq = 0;								\
 	type msg;									\
 											\
+	(void)me;									\
 	message_first(msg.word, BENCH_WORDS(type));					\
 	while (!bench_stopped(run)) {							\
 		for (int i = 0; i < BENCH_BLOCK; i++) {					\
@@ -122,36 +116,40 @@ static void name##_produce(struct bench_run *run, void *queue)				\
 			seq++;								\
 		}									\
 	}										\
-	ringq_store_release(&run->sent, seq);						\
+	bench_sent(run, seq);								\
 }											\
-static void name##_consume(struct bench_run *run, void *queue)				\
+static void name##_consume(struct bench_run *run, void *queue, unsigned int me)	\
 {											\
 	struct bench_queues *q = queue;							\
 	uint64_t seq = 0, wrong = 0, first;						\
 	double since = bench_now();							\
+	bool all = false;								\
 	type msg;									\
 											\
+	(void)me;									\
 	message_first(msg.word, BENCH_WORDS(type));					\
 	first = message_sum(msg.word, BENCH_WORDS(type));				\
 	for (;;) {									\
 		while (recv(from, &msg) <= 0) {						\
-			if (bench_wait_for_more(run, seq)) {				\
-				bench_receive_end(run, since, seq, wrong);		\
+			if (all || bench_wait(run)) {					\
+				bench_received(run, since, seq, 0, wrong);		\
 				return;							\
 			}								\
+			all = bench_all_sent(run);					\
 		}									\
 		wrong += message_sum(msg.word, BENCH_WORDS(type)) !=			\
 			 message_expected(BENCH_WORDS(type), first, seq);		\
 		seq++;									\
 	}										\
 }											\
-static void name##_produce_many(struct bench_run *run, void *queue)			\
+static void name##_produce_many(struct bench_run *run, void *queue, unsigned int me)	\
 {											\
 	struct bench_queues *q = queue;							\
 	uint64_t seq = 0, i;								\
 	int64_t n;									\
 	type msg[BENCH_BURST];								\
 											\
+	(void)me;									\
 	for (i = 0; i < BENCH_BURST; i++)						\
 		message_first(msg[i].word, BENCH_WORDS(type));				\
 	while (!bench_stopped(run)) {							\
@@ -166,24 +164,27 @@ static void name##_produce_many(struct bench_run *run, void *queue)			\
 			seq += BENCH_BURST;						\
 		}									\
 	}										\
-	ringq_store_release(&run->sent, seq);						\
+	bench_sent(run, seq);								\
 }											\
-static void name##_consume_many(struct bench_run *run, void *queue)			\
+static void name##_consume_many(struct bench_run *run, void *queue, unsigned int me)	\
 {											\
 	struct bench_queues *q = queue;							\
 	uint64_t seq = 0, wrong = 0, first;						\
 	double since = bench_now();							\
+	bool all = false;								\
 	type msg[BENCH_BURST];								\
 	int64_t n;									\
 											\
+	(void)me;									\
 	message_first(msg[0].word, BENCH_WORDS(type));					\
 	first = message_sum(msg[0].word, BENCH_WORDS(type));				\
 	for (;;) {									\
 		while ((n = recv_many(from, msg, BENCH_BURST)) <= 0) {			\
-			if (bench_wait_for_more(run, seq)) {				\
-				bench_receive_end(run, since, seq, wrong);		\
+			if (all || bench_wait(run)) {					\
+				bench_received(run, since, seq, 0, wrong);		\
 				return;							\
 			}								\
+			all = bench_all_sent(run);					\
 		}									\
 		for (int64_t i = 0; i < n; i++)						\
 			wrong += message_sum(msg[i].word, BENCH_WORDS(type)) !=		\
@@ -226,13 +227,14 @@ BENCH_SIZE(8)
 BENCH_SIZE(56)
 BENCH_SIZE(1264)
 
-static void bench_ringq_ping(struct bench_run *run, void *queue)
+static void bench_ringq_ping(struct bench_run *run, void *queue, unsigned int me)
 {
 	static struct bench_groups groups;
 	struct bench_queues *q = queue;
 	struct message_8 msg;
 	uint64_t seq = 0;
 
+	(void)me;
 	bench_groups_start(&groups);
 	do {
 		for (int i = 0; i < BENCH_GROUP; i++) {
@@ -249,58 +251,57 @@ static void bench_ringq_ping(struct bench_run *run, void *queue)
 		bench_groups_add(&groups);
 	} while (!bench_stopped(run));
 	run->ns = bench_groups_end(&groups);
-	ringq_store_release(&run->sent, seq);
+	bench_sent(run, seq);
 }
 
-static void bench_ringq_pong(struct bench_run *run, void *queue)
+static void bench_ringq_pong(struct bench_run *run, void *queue, unsigned int me)
 {
 	struct bench_queues *q = queue;
 	struct message_8 msg;
-	uint64_t seq = 0;
 
+	(void)me;
 	for (;;) {
 		while (ringq_8_recv(&q->consumer[0].c8, &msg, RINGQ_NOWAIT) <= 0)
-			if (bench_wait_for_more(run, seq))
+			if (bench_wait(run) || bench_all_sent(run))
 				return;
 		msg.word[0] = ~msg.word[0];
 		while (ringq_8_send(&q->producer[1].p8, &msg, RINGQ_NOWAIT) < 0)
 			if (bench_wait(run))
 				return;
-		seq++;
 	}
 }
 
-static void bench_control_ping(struct bench_run *run, void *queue)
+static void bench_control_ping(struct bench_run *run, void *queue, unsigned int me)
 {
 	struct bench_queues *q = queue;
 
-	bench_lines_ping(run, &q->lines);
+	bench_lines_ping(run, &q->lines, me);
 }
 
-static void bench_control_pong(struct bench_run *run, void *queue)
+static void bench_control_pong(struct bench_run *run, void *queue, unsigned int me)
 {
 	struct bench_queues *q = queue;
 
-	bench_lines_pong(run, &q->lines);
+	bench_lines_pong(run, &q->lines, me);
 }
 
 #define BENCH_SINGLY(bytes, messages)							\
 	{										\
-		.size = bytes, .burst = 1, .capacity = messages,			\
+		.name = "singly", .size = bytes, .capacity = messages, .threads = { 1, 1 }, \
 		.control = { bench_control_##bytes##_produce, bench_control_##bytes##_consume }, \
 		.ringq = { bench_ringq_##bytes##_produce, bench_ringq_##bytes##_consume }, \
 	}
 
 #define BENCH_BURSTS(bytes, messages)							\
 	{										\
-		.size = bytes, .burst = BENCH_BURST, .capacity = messages,		\
+		.name = "bursts", .size = bytes, .capacity = messages, .threads = { 1, 1 }, \
 		.control = { bench_control_##bytes##_produce_many,			\
 			     bench_control_##bytes##_consume_many },			\
 		.ringq = { bench_ringq_##bytes##_produce_many,				\
 			   bench_ringq_##bytes##_consume_many },			\
 	}
 
-const struct bench_case bench_cases[] = {
+static const struct bench_case bench_spsc_cases[] = {
 	BENCH_SINGLY(8, 1 << 10),
 	BENCH_SINGLY(8, 1 << 16),
 	BENCH_SINGLY(56, 1 << 10),
@@ -314,13 +315,12 @@ const struct bench_case bench_cases[] = {
 	BENCH_BURSTS(1264, 1 << 10),
 	BENCH_BURSTS(1264, 1 << 16),
 	{
-		.size = 8, .burst = 0, .capacity = 1 << 10,
+		.name = "trips", .size = 8, .capacity = 1 << 10, .threads = { 1, 1 },
+		.round_trips = true,
 		.control = { bench_control_ping, bench_control_pong },
 		.ringq = { bench_ringq_ping, bench_ringq_pong },
 	},
 };
-
-const unsigned int bench_cases_count = sizeof(bench_cases) / sizeof(bench_cases[0]);
 
 /* The next power of two that is not less than what the ring has, in the same pages. */
 static int bench_open_control(struct bench_queues *q, const struct ringq_info *info)
@@ -362,8 +362,25 @@ static int bench_open_ring(struct bench_queues *q, int i, const struct ringq_opt
 	return 0;
 }
 
-int bench_queues_open(const struct bench_case *c, uint32_t memory, struct ringq_info *info,
-		      struct bench_queues **queues)
+static void bench_spsc_close(void *queue)
+{
+	struct bench_queues *q = queue;
+
+	for (int i = 0; i < 2; i++) {
+		if (q->attached[i][RINGQ_PRODUCER])
+			ringq_detach(&q->producer[i].p8.port);
+		if (q->attached[i][RINGQ_CONSUMER])
+			ringq_detach(&q->consumer[i].c8.port);
+		if (q->ring[i])
+			ringq_leave(q->ring[i]);
+	}
+	if (q->control_map)
+		munmap(q->control_map, q->control_size);
+	free(q);
+}
+
+static int bench_spsc_open(const struct bench_case *c, uint32_t memory, struct ringq_info *info,
+			   void **queue)
 {
 	struct ringq_opts opts = {
 		.size = sizeof(opts),
@@ -380,7 +397,7 @@ int bench_queues_open(const struct bench_case *c, uint32_t memory, struct ringq_
 		return -ENOMEM;
 	memset(q, 0, sizeof(*q));
 	r = bench_open_ring(q, 0, &opts);
-	if (r == 0 && !c->burst)
+	if (r == 0 && c->round_trips)
 		r = bench_open_ring(q, 1, &opts);
 	if (r == 0) {
 		info->size = sizeof(*info);
@@ -389,28 +406,24 @@ int bench_queues_open(const struct bench_case *c, uint32_t memory, struct ringq_
 	if (r == 0)
 		r = bench_open_control(q, info);
 	if (r < 0)
-		bench_queues_close(q);
+		bench_spsc_close(q);
 	else
-		*queues = q;
+		*queue = q;
 	return r;
 }
 
-void bench_queues_clear(struct bench_queues *q)
+static void bench_spsc_clear(void *queue)
 {
+	struct bench_queues *q = queue;
+
 	memset(&q->lines, 0, sizeof(q->lines));
 }
 
-void bench_queues_close(struct bench_queues *q)
-{
-	for (int i = 0; i < 2; i++) {
-		if (q->attached[i][RINGQ_PRODUCER])
-			ringq_detach(&q->producer[i].p8.port);
-		if (q->attached[i][RINGQ_CONSUMER])
-			ringq_detach(&q->consumer[i].c8.port);
-		if (q->ring[i])
-			ringq_leave(q->ring[i]);
-	}
-	if (q->control_map)
-		munmap(q->control_map, q->control_size);
-	free(q);
-}
+const struct bench_set bench_spsc = {
+	.name = "spsc",
+	.cases = bench_spsc_cases,
+	.count = sizeof(bench_spsc_cases) / sizeof(bench_spsc_cases[0]),
+	.open = bench_spsc_open,
+	.clear = bench_spsc_clear,
+	.close = bench_spsc_close,
+};
