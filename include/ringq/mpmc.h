@@ -282,7 +282,7 @@ ringq_inline int ringq_mpmc_send(struct ringq_port *p, const void *msg, uint32_t
 	__u64 *stamp;
 
 	if (ringq_unlikely(pos == p->limit) || ringq_unlikely(!ringq_mpmc_claim(p, pos, 1, 1))) {
-		int64_t r = ringq_mpmc_room(p, 1, 1, timeout);
+		int r = ringq_mpmc_room(p, 1, 1, timeout);
 
 		if (r < 0)
 			return r;
@@ -301,7 +301,7 @@ ringq_inline int ringq_mpmc_recv(struct ringq_port *p, void *msg, uint32_t size,
 				 int64_t timeout)
 {
 	if (ringq_unlikely(!ringq_mpmc_take(p, size, 1))) {
-		int64_t r = ringq_mpmc_look(p, 1, timeout);
+		int r = ringq_mpmc_look(p, 1, timeout);
 
 		if (r <= 0)
 			return r;
