@@ -771,16 +771,17 @@ int ringq_lane(const struct ringq_port *port);
 
 /**
  * ringq_lane_pending - how many messages wait in a lane
- * @port: of either role.
+ * @port: a consumer.
  *
  * What is peeked and not released waits. At most the capacity; exact while nobody sends or
- * receives there. Takes time with the logarithm of the number. -EINVAL: no such lane.
+ * receives there. Takes time with the logarithm of the number. -EINVAL: no such lane. (A
+ * producer's own: ringq_len().)
  */
 int64_t ringq_lane_pending(const struct ringq_port *port, uint32_t lane);
 
 /**
  * ringq_hottest - the lane in which most messages wait
- * @port: of either role.
+ * @port: a consumer.
  * @pending: (out) how many, as ringq_lane_pending() says; may be NULL.
  *
  * Returns its number, or -EAGAIN if all lanes are empty.

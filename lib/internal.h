@@ -115,6 +115,9 @@ struct ringq_cursor {
 	void (*enter)(struct ringq_port *port, uint32_t lane, uint64_t pos);
 	/* A message at its position: 1, and limit is behind it; none: 0; or -EBADMSG. */
 	int (*fetch)(struct ringq_port *port);
+	/* How much waits in a lane from a position on: to compare lanes by, and to tell. */
+	uint64_t (*pending)(const struct ringq_port *port, uint32_t lane, uint64_t pos);
+	uint64_t budget;	/* positions to go on in a lane before others are looked at */
 };
 
 struct ringq_backend {

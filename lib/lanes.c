@@ -34,7 +34,7 @@ static uint64_t lanes_pending(const struct ringq_port *p, uint32_t number)
 {
 	uint64_t done = ringq_load_acquire(&lanes_words(p, number)->progress.done);
 
-	return ringq_spsc_ahead(p, number, done);
+	return p->lanes.cursor->pending(p, number, done);
 }
 
 /* Is the lane another's, who lives? Else owner is what may be replaced. */
@@ -94,7 +94,7 @@ static void lanes_enter(struct ringq_port *p, uint32_t number)
 	struct ringq_lane *lane = lanes_words(p, number);
 	uint64_t pos = ringq_load_relaxed(&lane->progress.done);
 	uint64_t taken = ringq_load_relaxed(&lane->progress.taken);
-	uint64_t budget = RINGQ_LANE_BUDGET;
+	uint64_t budget = l->cursor->budget;
 
 	/* What others took meanwhile is not on this port's account. */
 	if (l->lane == lane && p->pos < l->until)
@@ -390,6 +390,7 @@ static int lanes_attach_consumer(struct ringq_port *p, const struct ringq_attach
 {
 	static const struct ringq_cursor cursor = {
 		.enter = ringq_spsc_enter, .fetch = ringq_spsc_fetch,
+		.pending = ringq_spsc_ahead, .budget = RINGQ_LANE_BUDGET,
 	};
 
 	(void)opts;
@@ -415,7 +416,6 @@ static uint64_t lanes_len(const struct ringq_port *p)
 	return len;
 }
 
-/* Of either role, in a ring of this discipline. */
 static int lanes_port(const struct ringq_port *p)
 {
 	if (p->error)
@@ -443,7 +443,7 @@ RINGQ_PUBLIC int ringq_lane(const struct ringq_port *p)
 
 RINGQ_PUBLIC int64_t ringq_lane_pending(const struct ringq_port *p, uint32_t lane)
 {
-	int r = lanes_port(p);
+	int r = lanes_consumer(p);
 
 	if (r < 0)
 		return r;
@@ -453,7 +453,7 @@ RINGQ_PUBLIC int64_t ringq_lane_pending(const struct ringq_port *p, uint32_t lan
 RINGQ_PUBLIC int ringq_hottest(const struct ringq_port *p, uint64_t *pending)
 {
 	uint64_t most;
-	int r = lanes_port(p);
+	int r = lanes_consumer(p);
 
 	if (r < 0)
 		return r;

@@ -136,9 +136,7 @@ uint64_t ringq_slowest(const struct ringq_port *p, uint64_t pos, uint32_t skip)
 
 bool ringq_published(const struct ringq_port *p, uint32_t lane, uint64_t pos)
 {
-	const struct ringq_view view = {
-		.geometry = &p->ring->geometry, .layout = &p->ring->layout, .memory = p,
-	};
+	const struct ringq_view view = ringq_view_of(p);
 
 	return ringq_view_published(&view, lane, pos);
 }

@@ -467,7 +467,6 @@ static void pending(void **state)
 	unsigned char msg[SIZE_MAX_TESTED] = { 0 };
 	uint64_t seed = 7, most, n, best;
 	unsigned int s, i, k, lane;
-	struct ringq_port *p;
 	struct bench b;
 	int hottest;
 
@@ -497,13 +496,15 @@ static void pending(void **state)
 			}
 			best = 0;
 			for (k = 0; k < 3; k++) {
-				p = k & 1 ? &b.out[0] : &b.in[0];
 				n = b.sent[k] - b.received[k];
-				assert_int_equal(ringq_lane_pending(p, k), n);
+				assert_int_equal(ringq_lane_pending(&b.in[0], k), n);
+				assert_int_equal(ringq_len(&b.out[k]), n);
 				best = n > best ? n : best;
 			}
-			hottest = ringq_hottest(&b.out[2], &most);
+			hottest = ringq_hottest(&b.in[0], &most);
 			assert_int_equal(most, best);
+			assert_int_equal(ringq_len(&b.in[0]), b.sent[0] + b.sent[1] + b.sent[2] -
+					 b.received[0] - b.received[1] - b.received[2]);
 			if (best)
 				assert_int_equal(b.sent[hottest] - b.received[hottest], best);
 			else
@@ -602,6 +603,8 @@ static void misuse(void **state)
 	assert_int_equal(ringq_lanes_recv(&b.out[0], &msg, 8, 0), -EOPNOTSUPP);
 	assert_int_equal(ringq_lanes_send(&b.in[0], &msg, 8, 0), -EOPNOTSUPP);
 	assert_int_equal(ringq_reset_skips(&b.out[0]), -EOPNOTSUPP);
+	assert_int_equal(ringq_lane_pending(&b.out[0], 0), -EOPNOTSUPP);
+	assert_int_equal(ringq_hottest(&b.out[0], NULL), -EOPNOTSUPP);
 	assert_int_equal(ringq_recv_from(&b.out[0], 0, &msg, 1), -EOPNOTSUPP);
 	close_bench(&b);
 	assert_int_equal(ringq_recv(&b.in[0], &msg, 0), -ESTALE);

@@ -339,7 +339,8 @@ static void end_of_file(void **state)
 		};
 
 		memset(&b, 0, sizeof(b));
-		b.producers = b.consumers = 2;
+		b.producers = 2;
+		b.consumers = 2;
 		assert_int_equal(ringq_create(&opts, &b.ring), 0);
 		for (i = 0; i < 2; i++) {
 			assert_int_equal(ringq_attach(b.ring, RINGQ_PRODUCER, &b.out[i]), 0);
