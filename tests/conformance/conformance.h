@@ -26,7 +26,11 @@
 #define CONF_CONSUMERS	(1u << 5)	/* likewise */
 #define CONF_KEEPS	(1u << 6)	/* what is sent waits for a consumer who is yet to come */
 #define CONF_CLAIMS	(1u << 7)	/* ports of a side claim from one index */
-#define CONF_SPSC	(1u << 8)	/* for what is the same in all disciplines */
+#define CONF_EACH	(1u << 8)	/* who is not too slow gets each message; else the newest */
+#define CONF_LOSSY	(1u << 9)	/* who is too slow is told what he lost */
+#define CONF_LATEST	(1u << 10)	/* not CONF_EACH */
+#define CONF_GATED	(1u << 11)	/* the producer waits for the slowest consumer that there is */
+#define CONF_SPSC	(1u << 12)	/* for what is the same in all disciplines */
 
 struct conf_discipline {
 	const char *name;	/* as in the names of cases */
@@ -69,6 +73,8 @@ extern const struct conf_case conf_coming[];
 extern const struct conf_case conf_closing[];
 extern const struct conf_case conf_crowd[];
 extern const struct conf_case conf_strategies[];
+extern const struct conf_case conf_lossy[];
+extern const struct conf_case conf_latest[];
 extern const struct conf_case conf_death[];
 extern const struct conf_case conf_sharing[];
 extern const struct conf_case conf_names[];
@@ -110,20 +116,34 @@ void conf_unshare(void *memory, size_t size);
 uint32_t conf_producers(uint32_t n);
 uint32_t conf_consumers(uint32_t n);
 
-/* A ring; opts need neither size nor memory nor discipline. */
+/* A ring; opts need neither size nor memory nor discipline. The capacity is in messages. */
 struct ringq *conf_create(struct ringq_opts opts);
 struct ringq *conf_ring(size_t elem_size, uint64_t capacity, uint32_t flags);
 uint64_t conf_capacity(const struct ringq *ring);
-/* Where a port is that has just attached, if it can know. */
-void conf_expect_position(const struct ringq_port *port, uint64_t pos);
+/*
+ * The number of the port's next message, in a stream that began with 0 at position 0; and what
+ * it should be where a port has just attached, if it can know.
+ */
+uint64_t conf_number(const struct ringq_port *port);
+void conf_expect_number(const struct ringq_port *port, uint64_t n);
+/* Sends messages from a number on until it is full; returns how many. */
+uint64_t conf_fill_up(struct ringq_port *port, uint64_t seq);
+/* n, or as many as can be reserved at a time. */
+uint64_t conf_at_once(uint64_t n);
 /* A name that no other run of the tests uses. */
 const char *conf_name(const char *suffix);
 
 /* The element of sequence number seq: every byte depends on it. */
 void conf_fill(void *msg, size_t size, uint64_t seq);
 void conf_verify(const void *msg, size_t size, uint64_t seq);
+/* The same, of what a port has received, or holds. */
+void conf_check(const struct ringq_port *port, const void *msg, uint64_t seq);
+void conf_check_at(const struct ringq_port *port, uint64_t i, uint64_t seq);
 /* What number a message of at least 8 bytes has, if it is one. */
 uint64_t conf_seq_of(const void *msg);
+/* Of this number, of a ring whose largest message has so many bytes. */
+size_t conf_size(uint64_t seq, size_t most);
+size_t conf_size_of(const void *msg, size_t most);
 /* One more message was verified: for what is told at the end. */
 void conf_count(void);
 /* Sends, receives one of any size without waiting. Returns what the call returned. */
@@ -166,9 +186,13 @@ struct conf_gate *conf_gate(void);
 void conf_gate_free(struct conf_gate *gate);
 void conf_meet(struct conf_gate *gate, uint32_t n);
 
-/* All operations of a port, through the untyped calls or through a typed ring. */
+/*
+ * All operations of a port: by the calls for elements, by those for records, or by a typed
+ * ring. Records, too, are handed over in room for the largest.
+ */
 struct conf_ops {
-	size_t size;
+	size_t size;	/* of the largest message */
+	uint64_t most;	/* messages that can be reserved at a time; and the capacity */
 	int (*attach)(struct ringq *ring, enum ringq_role role, struct ringq_port *p);
 	int (*send)(struct ringq_port *p, const void *msg, int64_t timeout);
 	int64_t (*send_many)(struct ringq_port *p, const void *msgs, uint64_t n, int64_t timeout);
@@ -190,9 +214,19 @@ struct conf_ops {
 	X(64, ##__VA_ARGS__) X(100, ##__VA_ARGS__) X(248, ##__VA_ARGS__)		\
 	X(1264, ##__VA_ARGS__) X(4096, ##__VA_ARGS__) X(70000, ##__VA_ARGS__)
 
-/* Of the discipline under test; typed, if there is a typed ring of that size. */
+/* Of the discipline under test; typed only if there is a typed ring of that size. */
 struct conf_ops conf_ops(size_t size, bool typed);
-bool conf_has_typed(size_t size);
+const struct conf_ops *conf_typed(size_t size);
+
+/* Those that have no type. (peek, release, attach, drain and close are everywhere the same.) */
+int conf_send(struct ringq_port *p, const void *msg, int64_t timeout);
+int64_t conf_send_many(struct ringq_port *p, const void *msgs, uint64_t n, int64_t timeout);
+int conf_reserve(struct ringq_port *p, uint64_t n, int64_t timeout);
+void *conf_room(const struct ringq_port *p, uint64_t i);
+int conf_commit(struct ringq_port *p, uint64_t n);
+int conf_recv(struct ringq_port *p, void *msg, int64_t timeout);
+int64_t conf_recv_many(struct ringq_port *p, void *msgs, uint64_t n, int64_t timeout);
+const void *conf_msg(const struct ringq_port *p, uint64_t i);
 
 enum conf_wait {
 	CONF_SPIN,	/* try until it works */

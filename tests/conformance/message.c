@@ -55,21 +55,31 @@ void conf_verify(const void *msg, size_t size, uint64_t seq)
 	conf_count();
 }
 
+void conf_check(const struct ringq_port *port, const void *msg, uint64_t seq)
+{
+	conf_verify(msg, conf_size_of(msg, port->elem_size), seq);
+}
+
+void conf_check_at(const struct ringq_port *port, uint64_t i, uint64_t seq)
+{
+	conf_check(port, conf_msg(port, i), seq);
+}
+
 int conf_send_seq(struct ringq_port *port, uint64_t seq)
 {
 	unsigned char msg[port->elem_size];
 
 	conf_fill(msg, sizeof(msg), seq);
-	return ringq_send(port, msg, RINGQ_NOWAIT);
+	return conf_send(port, msg, RINGQ_NOWAIT);
 }
 
 int conf_recv_seq(struct ringq_port *port, uint64_t seq)
 {
 	unsigned char msg[port->elem_size];
-	int r = ringq_recv(port, msg, RINGQ_NOWAIT);
+	int r = conf_recv(port, msg, RINGQ_NOWAIT);
 
 	if (r == 1)
-		conf_verify(msg, sizeof(msg), seq);
+		conf_check(port, msg, seq);
 	return r;
 }
 
