@@ -617,7 +617,9 @@ typedef int ringq_handler(void *arg, const void *msg, size_t size);
  *
  * Waits for the first only. They are released a few at a time, after the handler has returned for
  * each of those: if it never does, because the process dies, a successor gets these few, flagged.
- * Returns how many, 0 at end-of-file, or what ringq_recv() returns.
+ * LOSSY and LATEST: the handler is shown a copy of each, which is whole; an overrun ends the call
+ * (ringq_lost()). Returns how many, 0 at end-of-file, or what ringq_recv() returns; LOSSY and
+ * LATEST also -ENOMEM.
  */
 int64_t ringq_consume(struct ringq_port *port, uint64_t max, ringq_handler *handler, void *arg,
 		      int64_t timeout);

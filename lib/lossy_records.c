@@ -273,6 +273,28 @@ static const void *lossy_next(const struct ringq_port *p, uint64_t *cursor, uint
 	return ringq_record_next(p, RINGQ_LOSSY_HEAD, cursor, size);
 }
 
+/* What a consumer can still read. It may be overwritten while it is counted, and be less. */
+static uint64_t lossy_len_consumer(const struct ringq_port *p)
+{
+	uint64_t end = ringq_load_acquire(&p->lossy.sent->done), from = lossy_oldest(p);
+
+	if (from < p->pos)
+		from = p->pos;
+	return ringq_records_walk(p, RINGQ_LOSSY_HEAD, from, end).count;
+}
+
+/* What is not overwritten yet. */
+static uint64_t lossy_len_producer(const struct ringq_port *p)
+{
+	return ringq_records_walk(p, RINGQ_LOSSY_HEAD, lossy_oldest(p), p->pos).count;
+}
+
+/* There is always room. */
+static uint64_t lossy_room(const struct ringq_port *p)
+{
+	return p->capacity;
+}
+
 const struct ringq_ops ringq_lossy_records_producer = {
 	.attach = lossy_attach_producer,
 	.detach = ringq_spsc_detach_producer,
@@ -281,6 +303,8 @@ const struct ringq_ops ringq_lossy_records_producer = {
 	.reserve_record = lossy_reserve,
 	.commit_record = lossy_commit_size,
 	.commit = lossy_commit,
+	.len = lossy_len_producer,
+	.room = lossy_room,
 };
 
 const struct ringq_ops ringq_lossy_records_consumer = {
@@ -291,4 +315,6 @@ const struct ringq_ops ringq_lossy_records_consumer = {
 	.peek = lossy_peek,
 	.release = lossy_release,
 	.record = lossy_next,
+	.len = lossy_len_consumer,
+	.room = lossy_room,
 };

@@ -6,7 +6,11 @@
  */
 #include "internal.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+/* Bytes of a message that is copied to be shown, for which nothing is allocated. */
+#define RINGQ_COPY	1024
 
 RINGQ_PUBLIC int64_t ringq_send_all(struct ringq_port *p, const void *msgs, uint64_t n,
 				    int64_t timeout)
@@ -37,6 +41,31 @@ RINGQ_PUBLIC int64_t ringq_recv_all(struct ringq_port *p, void *msgs, uint64_t n
 	return RINGQ_CALL(p, recv_all, msgs, n, timeout);
 }
 
+/* How far a ringq_consume() is, in messages. */
+struct ringq_course {
+	uint64_t done, max;
+	bool enough;	/* said the handler */
+};
+
+static bool ringq_goes_on(const struct ringq_course *c)
+{
+	return c->done < c->max && !c->enough;
+}
+
+/*
+ * How many are all is counted when the first is there: so many that are not done with, at least.
+ * Those that are sent later are not of them, or it might never end.
+ */
+static void ringq_count_all(struct ringq_course *c, const struct ringq_port *p, int64_t least)
+{
+	int64_t len;
+
+	if (c->max != RINGQ_ALL)
+		return;
+	len = ringq_len(p);
+	c->max = c->done + (len > least ? len : least);
+}
+
 /* Shows the first n of the peeked messages; how many it was until the handler had enough. */
 static uint64_t ringq_show(struct ringq_port *p, uint64_t n, ringq_handler *handler, void *arg,
 			   bool *enough)
@@ -50,32 +79,78 @@ static uint64_t ringq_show(struct ringq_port *p, uint64_t n, ringq_handler *hand
 	return it.seen;
 }
 
+/* In place. */
+static int64_t ringq_consume_there(struct ringq_port *p, struct ringq_course *c,
+				   ringq_handler *handler, void *arg, int64_t timeout)
+{
+	const uint64_t most = handler ? RINGQ_SHOWN : p->capacity;
+	uint64_t left;
+	int64_t n, r;
+
+	while (ringq_goes_on(c)) {
+		left = c->max - c->done;
+		n = p->ops->peek(p, left < most ? left : most, c->done ? RINGQ_NOWAIT : timeout);
+		if (n <= 0)
+			return n;
+		ringq_count_all(c, p, n);
+		if (handler)
+			n = ringq_show(p, n, handler, arg, &c->enough);
+		r = p->ops->release(p, n);
+		/* Of records whose headers make no sense, none was shown. */
+		if (r < 0 || !n)
+			return r < 0 ? r : -EBADMSG;
+		c->done += n;
+	}
+	return 0;
+}
+
+/* Where messages may be overwritten while they are looked at, a copy of each is. */
+static int64_t ringq_consume_copies(struct ringq_port *p, struct ringq_course *c,
+				    ringq_handler *handler, void *arg, int64_t timeout)
+{
+	unsigned char some[RINGQ_COPY], *copy = some;
+	uint32_t size = p->elem_size;
+	int64_t r = 1;
+
+	if (p->elem_size > sizeof(some))
+		copy = malloc(p->elem_size);
+	if (!copy)
+		return -ENOMEM;
+	while (ringq_goes_on(c)) {
+		if (c->done)
+			timeout = RINGQ_NOWAIT;
+		r = p->ops->recv_record ? p->ops->recv_record(p, copy, p->elem_size, &size, timeout) :
+					  p->ops->recv(p, copy, timeout);
+		if (r <= 0)
+			break;
+		c->done++;
+		ringq_count_all(c, p, 0);
+		c->enough = handler(arg, copy, size);
+	}
+	if (copy != some)
+		free(copy);
+	return r;
+}
+
 RINGQ_PUBLIC int64_t ringq_consume(struct ringq_port *p, uint64_t max, ringq_handler *handler,
 				   void *arg, int64_t timeout)
 {
-	const uint64_t most = handler ? RINGQ_SHOWN : p->capacity;
-	uint64_t done = 0;
-	bool enough = false;
-	int64_t n, r;
+	struct ringq_course course = { .max = max };
+	uint32_t discipline;
+	int64_t r;
 
-	while (done < max && !enough) {
-		n = RINGQ_CALL(p, peek, max - done < most ? max - done : most,
-			       done ? RINGQ_NOWAIT : timeout);
-		if (n <= 0)
-			return done ? (int64_t)done : n;
-		/* All there are: not those that are sent meanwhile, or it might never end. */
-		if (max == RINGQ_ALL) {
-			r = ringq_len(p);
-			max = r > n ? r : n;
-		}
-		if (handler)
-			n = ringq_show(p, n, handler, arg, &enough);
-		r = p->ops->release(p, n);
-		if (r < 0)
-			return r;
-		done += n;
-	}
-	return max ? (int64_t)done : -EINVAL;
+	if (p->error)
+		return p->error;
+	if (p->role != RINGQ_CONSUMER)
+		return -EOPNOTSUPP;
+	if (!max)
+		return -EINVAL;
+	discipline = p->ring->geometry.discipline;
+	if (handler && (discipline == RINGQ_LOSSY || discipline == RINGQ_LATEST))
+		r = ringq_consume_copies(p, &course, handler, arg, timeout);
+	else
+		r = ringq_consume_there(p, &course, handler, arg, timeout);
+	return course.done ? (int64_t)course.done : r;
 }
 
 RINGQ_PUBLIC int64_t ringq_skip(struct ringq_port *p, uint64_t n, int64_t timeout)

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <ringq.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -22,35 +23,67 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define CANARY 0xa5
 
-static const size_t sizes[] = { 1, 8, 56, 57, 1000 };
+/* Of each discipline and shape. */
+static const struct kind {
+	uint32_t discipline;
+	uint32_t elem_size;
+	uint32_t flags;
+} kinds[] = {
+	{ RINGQ_SPSC, 1, 0 },
+	{ RINGQ_SPSC, 8, 0 },
+	{ RINGQ_SPSC, 56, 0 },
+	{ RINGQ_SPSC, 57, 0 },
+	{ RINGQ_SPSC, 1000, 0 },
+	{ RINGQ_SPSC, 200, RINGQ_RECORDS },
+	{ RINGQ_LOSSY, 200, RINGQ_RECORDS },
+};
 
-static struct ringq_opts opts_of(size_t elem_size)
+static struct ringq_opts opts_of(const struct kind *kind)
 {
 	return (struct ringq_opts){
 		.size = sizeof(struct ringq_opts), .memory = RINGQ_PRIVATE,
-		.elem_size = elem_size, .capacity = 20,
+		.discipline = kind->discipline, .elem_size = kind->elem_size, .flags = kind->flags,
+		.capacity = 20,
 	};
 }
 
-static void stream(struct ringq *ring, size_t elem_size)
+static int send_one(const struct kind *kind, struct ringq_port *out, const void *msg)
 {
+	if (kind->flags & RINGQ_RECORDS)
+		return ringq_send_record(out, msg, kind->elem_size, RINGQ_NOWAIT);
+	return ringq_send(out, msg, RINGQ_NOWAIT);
+}
+
+static int recv_one(const struct kind *kind, struct ringq_port *in, void *msg)
+{
+	uint32_t size;
+
+	if (kind->flags & RINGQ_RECORDS)
+		return ringq_recv_record(in, msg, kind->elem_size, &size, RINGQ_NOWAIT);
+	return ringq_recv(in, msg, RINGQ_NOWAIT);
+}
+
+/* Many messages go through; each time as many as there is room for, or one that is never short. */
+static void stream(struct ringq *ring, const struct kind *kind)
+{
+	const bool short_of_room = kind->discipline != RINGQ_LOSSY;
 	unsigned char msg[1000];
 	struct ringq_port out, in;
-	unsigned int i, n = 0;
+	unsigned int sent = 0, n = 0;
 
 	assert_int_equal(ringq_attach(ring, RINGQ_PRODUCER, &out), 0);
 	assert_int_equal(ringq_attach(ring, RINGQ_CONSUMER, &in), 0);
-	for (i = 0; i < 200; i++) {
-		memset(msg, i, elem_size);
-		if (ringq_send(&out, msg, RINGQ_NOWAIT) == 1)
+	while (n < 200) {
+		memset(msg, sent, kind->elem_size);
+		if ((short_of_room || sent == n) && send_one(kind, &out, msg) == 1) {
+			sent++;
 			continue;
-		assert_int_equal(ringq_recv(&in, msg, RINGQ_NOWAIT), 1);
+		}
+		assert_int_equal(recv_one(kind, &in, msg), 1);
 		assert_int_equal(msg[0], n & 0xff);
-		assert_int_equal(msg[elem_size - 1], n & 0xff);
+		assert_int_equal(msg[kind->elem_size - 1], n & 0xff);
 		n++;
-		i--;
 	}
-	assert_true(n > 100);
 	ringq_detach(&out);
 	ringq_detach(&in);
 }
@@ -64,8 +97,8 @@ static void any_address(void **state)
 	unsigned int s;
 
 	(void)state;
-	for (s = 0; s < COUNT(sizes); s++) {
-		opts = opts_of(sizes[s]);
+	for (s = 0; s < COUNT(kinds); s++) {
+		opts = opts_of(&kinds[s]);
 		need = ringq_buffer_size(&opts);
 		room = test_malloc(need + 600);
 		for (at = 0; at < 300; at += at < 140 ? 1 : 40) {
@@ -73,7 +106,7 @@ static void any_address(void **state)
 			opts.buffer = room + at;
 			opts.buffer_size = need;
 			assert_int_equal(ringq_create(&opts, &ring), 0);
-			stream(ring, sizes[s]);
+			stream(ring, &kinds[s]);
 			ringq_leave(ring);
 			for (i = 0; i < at; i++)
 				assert_int_equal(room[i], CANARY);
@@ -86,7 +119,7 @@ static void any_address(void **state)
 
 static void too_small(void **state)
 {
-	struct ringq_opts opts = opts_of(8);
+	struct ringq_opts opts = opts_of(&kinds[1]);
 	size_t need = ringq_buffer_size(&opts), bytes;
 	/* Aligned, so that nothing is lost before it: the worst case needs all of it. */
 	unsigned char *room = test_malloc(need + 256);
@@ -192,29 +225,29 @@ static void nothing_else(void **state)
 
 	(void)state;
 	before = allocations;
-	opts = opts_of(8);
+	opts = opts_of(&kinds[1]);
 	opts.buffer = NULL;
 	assert_int_equal(ringq_create(&opts, &ring), 0);
 	assert_true(allocations > before);
 	/* A ring that has its memory needs none to be attached to, or used. */
 	before = allocations;
-	stream(ring, 8);
+	stream(ring, &kinds[1]);
 	assert_int_equal(allocations, before);
 	ringq_leave(ring);
 
-	for (s = 0; s < COUNT(sizes); s++) {
-		opts = opts_of(sizes[s]);
+	for (s = 0; s < COUNT(kinds); s++) {
+		opts = opts_of(&kinds[s]);
 		opts.buffer_size = ringq_buffer_size(&opts);
 		room = test_malloc(opts.buffer_size);
 		opts.buffer = room;
 		before = allocations;
 		assert_int_equal(ringq_create(&opts, &ring), 0);
-		stream(ring, sizes[s]);
+		stream(ring, &kinds[s]);
 		assert_int_equal(ringq_reset(ring), 0);
 		ringq_leave(ring);
 		/* It is the caller's, and as good as new. */
 		assert_int_equal(ringq_create(&opts, &ring), 0);
-		stream(ring, sizes[s]);
+		stream(ring, &kinds[s]);
 		ringq_leave(ring);
 		assert_int_equal(allocations, before);
 		test_free(room);
@@ -256,9 +289,9 @@ static void arena_free(void *arg, void *memory, size_t size)
 	free(a->memory);
 }
 
-static struct ringq_opts arena_opts(struct arena *a, size_t elem_size)
+static struct ringq_opts arena_opts(struct arena *a, const struct kind *kind)
 {
-	struct ringq_opts opts = opts_of(elem_size);
+	struct ringq_opts opts = opts_of(kind);
 
 	memset(a, 0, sizeof(*a));
 	opts.alloc = arena_alloc;
@@ -277,11 +310,11 @@ static void own_allocator(void **state)
 	unsigned int s;
 
 	(void)state;
-	for (s = 0; s < COUNT(sizes); s++) {
-		opts = arena_opts(&a, sizes[s]);
+	for (s = 0; s < COUNT(kinds); s++) {
+		opts = arena_opts(&a, &kinds[s]);
 		before = allocations;
 		assert_int_equal(ringq_create(&opts, &ring), 0);
-		stream(ring, sizes[s]);
+		stream(ring, &kinds[s]);
 		assert_int_equal(a.allocs, 1);
 		assert_int_equal(a.frees, 0);
 		/* The arena's own, and nothing else. */
@@ -302,14 +335,14 @@ static void bad_allocator(void **state)
 	size_t skew;
 
 	(void)state;
-	opts = arena_opts(&a, 8);
+	opts = arena_opts(&a, &kinds[1]);
 	a.empty = 1;
 	assert_int_equal(ringq_create(&opts, &ring), -ENOMEM);
 	assert_null(ring);
 	assert_int_equal(a.allocs, 1);
 	assert_int_equal(a.frees, 0);
 	for (skew = 1; skew < 128; skew += skew) {
-		opts = arena_opts(&a, 8);
+		opts = arena_opts(&a, &kinds[1]);
 		a.skew = skew;
 		assert_int_equal(ringq_create(&opts, &ring), -EINVAL);
 		assert_int_equal(a.allocs, 1);
@@ -317,22 +350,22 @@ static void bad_allocator(void **state)
 	}
 
 	/* Halves, and what does not go together; nobody is asked for anything. */
-	opts = arena_opts(&a, 8);
+	opts = arena_opts(&a, &kinds[1]);
 	opts.free = NULL;
 	assert_int_equal(ringq_create(&opts, &ring), -EINVAL);
-	opts = arena_opts(&a, 8);
+	opts = arena_opts(&a, &kinds[1]);
 	opts.alloc = NULL;
 	assert_int_equal(ringq_create(&opts, &ring), -EINVAL);
 	opts.free = NULL;
 	assert_int_equal(ringq_create(&opts, &ring), -EINVAL);
-	opts = arena_opts(&a, 8);
+	opts = arena_opts(&a, &kinds[1]);
 	opts.memory = RINGQ_MEMFD;
 	assert_int_equal(ringq_create(&opts, &ring), -EINVAL);
-	opts = arena_opts(&a, 8);
+	opts = arena_opts(&a, &kinds[1]);
 	opts.buffer = &a;
 	opts.buffer_size = sizeof(a);
 	assert_int_equal(ringq_create(&opts, &ring), -EINVAL);
-	opts = arena_opts(&a, 8);
+	opts = arena_opts(&a, &kinds[1]);
 	opts.flags = RINGQ_HUGE_ONLY;
 	assert_int_equal(ringq_create(&opts, &ring), -EINVAL);
 	assert_int_equal(a.allocs, 0);
@@ -348,7 +381,7 @@ static void allocator_and_fork(void **state)
 	pid_t pid;
 
 	(void)state;
-	opts = arena_opts(&a, 8);
+	opts = arena_opts(&a, &kinds[1]);
 	assert_int_equal(ringq_create(&opts, &ring), 0);
 	quiet();
 	pid = fork();
@@ -358,7 +391,7 @@ static void allocator_and_fork(void **state)
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
-	stream(ring, 8);
+	stream(ring, &kinds[1]);
 	ringq_leave(ring);
 	assert_int_equal(a.frees, 1);
 }

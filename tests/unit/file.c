@@ -156,6 +156,43 @@ static void made_and_joined(void **state)
 	}
 }
 
+/* Records lie in a row that is mapped twice, and wrap around anywhere. */
+static void records(void **state)
+{
+	unsigned char record[500], got[500];
+	struct ringq_port out, in;
+	struct ringq *one, *two;
+	struct ringq_opts opts;
+	unsigned int i, k;
+	uint32_t size;
+	int fd;
+
+	(void)state;
+	for (i = 0; i < COUNT(places); i++) {
+		fd = make_file(places[i]);
+		opts = opts_of(fd);
+		opts.flags |= RINGQ_RECORDS;
+		opts.elem_size = sizeof(record);
+		opts.capacity = 4096;
+		assert_int_equal(ringq_open(&opts, &one), 0);
+		assert_int_equal(ringq_open(&opts, &two), 0);
+		assert_int_equal(ringq_attach(one, RINGQ_PRODUCER, &out), 0);
+		assert_int_equal(ringq_attach(two, RINGQ_CONSUMER, &in), 0);
+		for (k = 0; k < 100; k++) {
+			memset(record, k, sizeof(record));
+			assert_int_equal(ringq_send_record(&out, record, 100 + k, 0), 1);
+			assert_int_equal(ringq_recv_record(&in, got, sizeof(got), &size, 0), 1);
+			assert_int_equal(size, 100 + k);
+			assert_memory_equal(got, record, size);
+		}
+		ringq_detach(&out);
+		ringq_detach(&in);
+		ringq_leave(one);
+		ringq_leave(two);
+		close(fd);
+	}
+}
+
 /* The ring is there when nobody is; one that has ended is opened again. */
 static void outlives_its_members(void **state)
 {
@@ -529,6 +566,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(made_and_joined),
+		cmocka_unit_test(records),
 		cmocka_unit_test(outlives_its_members),
 		cmocka_unit_test(race),
 		cmocka_unit_test(something_else),
