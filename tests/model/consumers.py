@@ -51,9 +51,9 @@ SCENARIOS = {
 WHERE = {
     'barrier': 'back', 'wait': 'back', 'everyone': 'reuse-wrap', 'attach-raise': 'back',
     'old-raise': 'back', 'announce': 'back', 'look': 'back', 'sole-raise': 'early',
-    'back-live': 'back', 'back-lock': 'reuse-wrap', 'old-word': 'reuse-leave',
-    'leave-raise': 'follow', 'own': 'back', 'ask': 'wrap', 'repair-raise': 'successor',
-    'compare': 'wrap',
+    'back-live': 'back', 'back-again': 'reuse-wrap', 'back-lock': 'reuse-wrap',
+    'old-word': 'reuse-leave', 'leave-raise': 'follow', 'own': 'back', 'ask': 'wrap',
+    'repair-raise': 'successor', 'compare': 'wrap',
 }
 RULES = {name: (WHERE.get(name, 'pair'), text) for name, text in side.RULES.items()}
 RULES.update({

@@ -51,9 +51,9 @@ SCENARIOS = {
 }
 
 WHERE = {
-    'everyone': 'impatient', 'sole-raise': 'early', 'back-lock': 'reuse-abort',
-    'old-word': 'reuse-abort', 'leave-raise': 'leave', 'repair-raise': 'successor',
-    'compare': 'repairers',
+    'everyone': 'impatient', 'sole-raise': 'early', 'back-again': 'reuse-abort',
+    'back-lock': 'reuse-abort', 'old-word': 'reuse-abort', 'leave-raise': 'leave',
+    'repair-raise': 'successor', 'compare': 'repairers',
 }
 RULES = {name: (WHERE.get(name, 'pair'), text) for name, text in side.RULES.items()}
 RULES.update({

@@ -46,6 +46,7 @@ RULES = {
     'look': 'biased claim: look at shared also when there is no room, or nothing to take',
     'sole-raise': 'first attach: raise the index to the ends of the words of the dead',
     'back-live': 'hand-back: only by the one live port',
+    'back-again': 'hand-back: look who is live after the lock was taken',
     'back-lock': 'hand-back: under the attach lock',
     'old-word': 'attach: a page\'s old word is gone before the new owner counts as live',
     'leave-raise': 'detach: a biased port raises the index',
@@ -253,8 +254,12 @@ class Side:
             p.go('op', [(p.word, NOTHING)], pos=0, n=0, biased=0, **m)
         elif pc == 'late':
             p.go('op', pos=0, n=0, biased=0, **p.raised(p.pos))
+        elif pc == 'looked' and p.mem[LOCK] == NOBODY:
+            m = p.locked()
+            m['mem'] = put(m['mem'], LOCK, p.k)
+            p.go('back', **m)
         elif pc == 'back':
-            if (v == 'back-live' or not p.others_live()) and \
+            if (v in ('back-live', 'back-again') or not p.others_live()) and \
                     (v == 'back-clean' or self.clean(p.mem)):
                 at = p.see(INDEX)
                 p.go('back-done', [(p.word, (OWN, at, 0))] + self.bias_stores(p, at) +
@@ -274,6 +279,9 @@ class Side:
         """Of a port that claims by CAS and holds nothing: the only live one, if it looks so."""
         if p.see(SHARED) and (self.without == 'back-lock' or p.mem[LOCK] == NOBODY) and \
                 (self.without == 'back-live' or not p.others_live()):
+            if self.without == 'back-again':
+                p.go('looked')
+                return
             m = p.locked()
             if self.without != 'back-lock':
                 m['mem'] = put(m['mem'], LOCK, p.k)

@@ -291,9 +291,15 @@ static void come_and_go(void **state)
 
 /*
  * One port is busy without a pause, and alone, but that another one comes, does one thing and
- * goes, again and again: each time at some moment of a claim.
+ * goes, again and again: each time at some moment of a claim. Large messages keep what a
+ * processor has stored in its store buffer for long, while it goes on to load.
  */
 #define VISITS (EACH / 2)
+
+struct large {
+	uint64_t number;
+	unsigned char rest[2040];
+};
 
 static struct {
 	struct ringq *ring;
@@ -304,12 +310,12 @@ static struct {
 static void *busy_out(void *arg)
 {
 	struct worker *w = arg;
-	uint64_t n;
+	struct large msg = { 0 };
 
 	MUST(ringq_attach(busy.ring, RINGQ_PRODUCER, &w->port) == 0);
-	for (n = 0; !__atomic_load_n(&busy.stop, __ATOMIC_RELAXED);)
-		n += ringq_send(&w->port, &n, RINGQ_NOWAIT) == 1;
-	__atomic_fetch_add(&busy.moved, n, __ATOMIC_RELAXED);
+	while (!__atomic_load_n(&busy.stop, __ATOMIC_RELAXED))
+		msg.number += ringq_send(&w->port, &msg, RINGQ_NOWAIT) == 1;
+	__atomic_fetch_add(&busy.moved, msg.number, __ATOMIC_RELAXED);
 	ringq_detach(&w->port);
 	return NULL;
 }
@@ -317,17 +323,18 @@ static void *busy_out(void *arg)
 static void *busy_in(void *arg)
 {
 	struct worker *w = arg;
-	uint64_t n, msg, next = 0;
+	uint64_t n, next = 0;
+	struct large msg;
 
 	MUST(ringq_attach(busy.ring, RINGQ_CONSUMER, &w->port) == 0);
 	for (n = 0; !__atomic_load_n(&busy.stop, __ATOMIC_RELAXED);) {
 		if (ringq_recv(&w->port, &msg, RINGQ_NOWAIT) != 1)
 			continue;
 		n++;
-		if (msg == UINT64_MAX)
+		if (msg.number == UINT64_MAX)
 			continue;
-		MUST(msg >= next);
-		next = msg + 1;
+		MUST(msg.number >= next);
+		next = msg.number + 1;
 	}
 	__atomic_fetch_sub(&busy.moved, n, __ATOMIC_RELAXED);
 	ringq_detach(&w->port);
@@ -337,8 +344,9 @@ static void *busy_in(void *arg)
 /* What is left in the ring is what was sent and not received, and no more. */
 static void count_rest(uint64_t sent, uint64_t received)
 {
-	uint64_t msg, rest = 0;
 	struct ringq_port in;
+	struct large msg;
+	uint64_t rest = 0;
 
 	assert_int_equal(ringq_attach(busy.ring, RINGQ_CONSUMER, &in), 0);
 	while (ringq_recv(&in, &msg, RINGQ_NOWAIT) == 1)
@@ -349,20 +357,21 @@ static void count_rest(uint64_t sent, uint64_t received)
 
 static void collide(enum ringq_role role)
 {
-	uint64_t msg = UINT64_MAX, done = 0;
+	struct large msg = { .number = UINT64_MAX };
 	struct worker *in, *out;
 	struct ringq_port port;
+	uint64_t done = 0;
 	unsigned int i;
 
 	memset(&busy, 0, sizeof(busy));
-	busy.ring = make(RINGQ_MPMC, RINGQ_PRIVATE, WAIT, 8, 256);
+	busy.ring = make(RINGQ_MPMC, RINGQ_PRIVATE, WAIT, sizeof(msg), 64);
 	out = start(busy_out, 1);
 	in = start(busy_in, 1);
 	for (i = 0; i < VISITS; i++) {
 		assert_int_equal(ringq_attach(busy.ring, role, &port), 0);
 		done += role == RINGQ_PRODUCER ? ringq_send(&port, &msg, RINGQ_NOWAIT) == 1 :
 						 ringq_recv(&port, &msg, RINGQ_NOWAIT) == 1;
-		msg = UINT64_MAX;
+		msg.number = UINT64_MAX;
 		ringq_detach(&port);
 	}
 	__atomic_store_n(&busy.stop, 1, __ATOMIC_RELAXED);
@@ -383,34 +392,35 @@ static void visitors(void **state)
 static void *until_closed(void *arg)
 {
 	struct worker *w = arg;
-	uint64_t n = 0;
+	struct large msg = { 0 };
 	int r;
 
 	MUST(ringq_attach(busy.ring, RINGQ_PRODUCER, &w->port) == 0);
 	__atomic_fetch_add(&busy.stop, 1, __ATOMIC_RELEASE);
 	for (;;) {
-		r = ringq_send(&w->port, &n, RINGQ_NOWAIT);
+		r = ringq_send(&w->port, &msg, RINGQ_NOWAIT);
 		if (r == -EPIPE)
 			break;
-		n += r == 1;
+		msg.number += r == 1;
 	}
-	__atomic_fetch_add(&busy.moved, n, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&busy.moved, msg.number, __ATOMIC_RELAXED);
 	ringq_detach(&w->port);
 	return NULL;
 }
 
 static void closed_at_once(void **state)
 {
-	uint64_t msg, received;
 	struct ringq_port in;
 	struct worker *out;
+	struct large msg;
+	uint64_t received;
 	unsigned int i;
 	int r, many;
 
 	(void)state;
 	for (i = 0; i < EACH / 12; i++) {
 		memset(&busy, 0, sizeof(busy));
-		busy.ring = make(RINGQ_MPMC, RINGQ_PRIVATE, WAIT, 8, 64);
+		busy.ring = make(RINGQ_MPMC, RINGQ_PRIVATE, WAIT, sizeof(msg), 64);
 		assert_int_equal(ringq_attach(busy.ring, RINGQ_CONSUMER, &in), 0);
 		many = 1 + i % 2;
 		out = start(until_closed, many);

@@ -419,21 +419,24 @@ static void deaths(void **state)
 		.elem_size = 8, .capacity = CAPACITY, .flags = WAIT, .producers = 4,
 		.consumers = 4,
 	};
-	unsigned int i, steps, left, least, n, stride;
+	unsigned int i, steps, left, least, n;
+	bool over;
 
 	(void)state;
 	for (i = 0; i < COUNT(victims); i++) {
-		stride = scale * victims[i].stride;
 		assert_int_equal(ringq_create(&opts, &ring), 0);
 		least = UINT32_MAX;
+		steps = 0;
 		n = 0;
-		for (steps = 0; !die(&victims[i], steps, &left); steps += stride) {
+		do {
+			over = die(&victims[i], steps, &left);
 			/* What a consumer has got stays its, whenever it is killed afterwards. */
 			if (victims[i].role == IN)
 				assert_true(left <= least);
 			least = left;
+			steps += scale * victims[i].stride;
 			n++;
-		}
+		} while (!over);
 		printf("# %s: %u deaths in %u instructions\n", victims[i].name, n, steps);
 		assert_true(n > 5);
 		ringq_leave(ring);
