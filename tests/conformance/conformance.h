@@ -124,6 +124,9 @@ void conf_fill(void *msg, size_t size, uint64_t seq);
 void conf_verify(const void *msg, size_t size, uint64_t seq);
 /* What number a message of at least 8 bytes has, if it is one. */
 uint64_t conf_seq_of(const void *msg);
+/* Of this number, of a ring whose largest message has so many bytes. */
+size_t conf_size(uint64_t seq, size_t most);
+size_t conf_size_of(const void *msg, size_t most);
 /* One more message was verified: for what is told at the end. */
 void conf_count(void);
 /* Sends, receives one of any size without waiting. Returns what the call returned. */
@@ -166,9 +169,13 @@ struct conf_gate *conf_gate(void);
 void conf_gate_free(struct conf_gate *gate);
 void conf_meet(struct conf_gate *gate, uint32_t n);
 
-/* All operations of a port, through the untyped calls or through a typed ring. */
+/*
+ * All operations of a port: by the calls for elements, by those for records, or by a typed
+ * ring. Records, too, are handed over in room for the largest.
+ */
 struct conf_ops {
-	size_t size;
+	size_t size;	/* of the largest message */
+	uint64_t most;	/* messages that can be reserved at a time; and the capacity */
 	int (*attach)(struct ringq *ring, enum ringq_role role, struct ringq_port *p);
 	int (*send)(struct ringq_port *p, const void *msg, int64_t timeout);
 	int64_t (*send_many)(struct ringq_port *p, const void *msgs, uint64_t n, int64_t timeout);
@@ -190,9 +197,19 @@ struct conf_ops {
 	X(64, ##__VA_ARGS__) X(100, ##__VA_ARGS__) X(248, ##__VA_ARGS__)		\
 	X(1264, ##__VA_ARGS__) X(4096, ##__VA_ARGS__) X(70000, ##__VA_ARGS__)
 
-/* Of the discipline under test; typed, if there is a typed ring of that size. */
+/* Of the discipline under test; typed only if there is a typed ring of that size. */
 struct conf_ops conf_ops(size_t size, bool typed);
-bool conf_has_typed(size_t size);
+const struct conf_ops *conf_typed(size_t size);
+
+/* Those that have no type. (peek, release, attach, drain and close are everywhere the same.) */
+int conf_send(struct ringq_port *p, const void *msg, int64_t timeout);
+int64_t conf_send_many(struct ringq_port *p, const void *msgs, uint64_t n, int64_t timeout);
+int conf_reserve(struct ringq_port *p, uint64_t n, int64_t timeout);
+void *conf_room(const struct ringq_port *p, uint64_t i);
+int conf_commit(struct ringq_port *p, uint64_t n);
+int conf_recv(struct ringq_port *p, void *msg, int64_t timeout);
+int64_t conf_recv_many(struct ringq_port *p, void *msgs, uint64_t n, int64_t timeout);
+const void *conf_msg(const struct ringq_port *p, uint64_t i);
 
 enum conf_wait {
 	CONF_SPIN,	/* try until it works */

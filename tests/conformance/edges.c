@@ -93,7 +93,7 @@ static void edge(uint64_t size)
 	struct pair p;
 
 	for (c = 0; c < 2 * COUNT(capacities); c++) {
-		pair_open(&p, size, capacities[c / 2], c % 2 && conf_has_typed(size),
+		pair_open(&p, size, capacities[c / 2], c % 2 && conf_typed(size),
 			  c < COUNT(capacities) ? (1ull << 32) - 3 : RINGQ_FIRST_MAX - 3);
 		expect_empty(&p);
 		seq = 0;

@@ -60,16 +60,16 @@ int conf_send_seq(struct ringq_port *port, uint64_t seq)
 	unsigned char msg[port->elem_size];
 
 	conf_fill(msg, sizeof(msg), seq);
-	return ringq_send(port, msg, RINGQ_NOWAIT);
+	return conf_send(port, msg, RINGQ_NOWAIT);
 }
 
 int conf_recv_seq(struct ringq_port *port, uint64_t seq)
 {
 	unsigned char msg[port->elem_size];
-	int r = ringq_recv(port, msg, RINGQ_NOWAIT);
+	int r = conf_recv(port, msg, RINGQ_NOWAIT);
 
 	if (r == 1)
-		conf_verify(msg, sizeof(msg), seq);
+		conf_verify(msg, conf_size_of(msg, sizeof(msg)), seq);
 	return r;
 }
 

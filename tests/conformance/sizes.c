@@ -53,7 +53,7 @@ static void one_size(uint64_t size)
 	unsigned int i;
 
 	for (i = 0; i < 2 * COUNT(ways); i++) {
-		s.ops = conf_ops(size, i % 2 && conf_has_typed(size));
+		s.ops = conf_ops(size, i % 2 && conf_typed(size));
 		s.way = ways[i / 2];
 		s.way.batch = at_most(s.way.batch, size, 1u << 20);
 		ring = conf_ring(size, i % 3 ? 100 : 1, 0);

@@ -68,6 +68,8 @@ static uint64_t produce_in_place(struct ringq_port *port, const struct conf_ops 
 	/* All of it must be had at once, so not more than there can be. */
 	if (m > port->capacity)
 		m = port->capacity;
+	if (m > ops->most)
+		m = ops->most;
 	r = ops->reserve(port, m, timeout);
 	if (in_vain(r, way, timeout))
 		return 0;
@@ -139,6 +141,12 @@ static void check_runs(const struct ringq_port *port, const struct conf_ops *ops
 	}
 }
 
+static void show(const struct ringq_port *port, const struct conf_ops *ops, const void *msg,
+		 conf_take *take, void *arg)
+{
+	take(arg, msg, conf_size_of(msg, ops->size), ringq_flags(port));
+}
+
 static int64_t consume_in_place(struct ringq_port *port, const struct conf_ops *ops, uint64_t m,
 				int64_t timeout, uint64_t taken, conf_take *take, void *arg)
 {
@@ -147,11 +155,12 @@ static int64_t consume_in_place(struct ringq_port *port, const struct conf_ops *
 	if (r <= 0)
 		return r;
 	CHECK((uint64_t)r <= m, "peeked %lld of %llu", (long long)r, (unsigned long long)m);
-	check_runs(port, ops, r);
+	if (conf.discipline->has & CONF_ELEMENTS)
+		check_runs(port, ops, r);
 	/* What is given back must come again. */
 	r = part_of(r, taken);
 	for (i = 0; i < r; i++)
-		take(arg, ops->at(port, i), ops->size, ringq_flags(port));
+		show(port, ops, ops->at(port, i), take, arg);
 	EXPECT(ops->release(port, r), 0);
 	return r;
 }
@@ -165,7 +174,7 @@ static int64_t consume_copied(struct ringq_port *port, const struct conf_ops *op
 	CHECK(r <= 0 || (uint64_t)r <= m, "received %lld of %llu", (long long)r,
 	      (unsigned long long)m);
 	for (i = 0; i < r; i++)
-		take(arg, msgs + i * ops->size, ops->size, ringq_flags(port));
+		show(port, ops, msgs + i * ops->size, take, arg);
 	return r;
 }
 

@@ -1,28 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 /*
- * Every operation, twice: by the untyped calls, and by a typed ring of each discipline and
- * size.
+ * Every operation, by a typed ring of each discipline and size. (calls.c has those that have
+ * no type.)
  */
 #include "conformance.h"
-
-static const void *untyped_at(const struct ringq_port *p, uint64_t i)
-{
-	return ringq_at(p, i);
-}
-
-static const struct conf_ops untyped = {
-	.attach = ringq_attach,
-	.send = ringq_send,
-	.send_many = ringq_send_many,
-	.reserve = ringq_reserve,
-	.room = ringq_at,
-	.commit = ringq_commit,
-	.recv = ringq_recv,
-	.recv_many = ringq_recv_many,
-	.peek = ringq_peek,
-	.at = untyped_at,
-	.release = ringq_release,
-};
 
 #define ELEMENT(n)									\
 struct elem##n {									\
@@ -85,7 +66,7 @@ static int as_##d##n##_release(struct ringq_port *p, uint64_t count)			\
 }
 
 #define TYPED_OPS(n, d) {								\
-	n, as_##d##n##_attach, as_##d##n##_send, as_##d##n##_send_many,			\
+	n, UINT64_MAX, as_##d##n##_attach, as_##d##n##_send, as_##d##n##_send_many,			\
 	as_##d##n##_reserve, as_##d##n##_room, as_##d##n##_commit, as_##d##n##_recv,	\
 	as_##d##n##_recv_many, as_##d##n##_peek, as_##d##n##_at, as_##d##n##_release,	\
 },
@@ -102,25 +83,13 @@ static const struct conf_ops *const typed_ops[] = {
 	[RINGQ_LANES] = lanes,
 };
 
-struct conf_ops conf_ops(size_t size, bool typed)
-{
-	const struct conf_ops *t = typed_ops[conf.discipline->id];
-	struct conf_ops ops = untyped;
-
-	ops.size = size;
-	if (!typed)
-		return ops;
-	while (t->size && t->size != size)
-		t++;
-	CHECK(t->size, "there is no typed ring of %zu bytes", size);
-	return *t;
-}
-
-bool conf_has_typed(size_t size)
+const struct conf_ops *conf_typed(size_t size)
 {
 	const struct conf_ops *t = typed_ops[conf.discipline->id];
 
+	if (conf.discipline->flags & RINGQ_RECORDS)
+		return NULL;
 	while (t->size && t->size != size)
 		t++;
-	return t->size;
+	return t->size ? t : NULL;
 }
