@@ -35,7 +35,7 @@ static void send_until_closed(struct ringq_port *port, const struct racer *r)
 		m = 1 + conf_random(COUNT(msgs));
 		for (i = 0; i < COUNT(msgs); i++)
 			conf_fill(&msgs[i], sizeof(msgs[i]), conf_seq(r->index, n + i));
-		sent = ringq_send_many(port, msgs, m,
+		sent = conf_send_many(port, msgs, m,
 				       conf_random(2) ? RINGQ_FOREVER : RINGQ_NOWAIT);
 		CHECK(sent > 0 || sent == -EAGAIN || sent == -EPIPE, "sending: %s",
 		      ringq_strerror(sent));
@@ -56,7 +56,7 @@ static void recv_until_closed(struct ringq_port *port, const struct racer *r)
 	while (got != 0) {
 		if (r->index == race->closer && n >= race->after)
 			EXPECT(ringq_close(port), 0);
-		got = ringq_recv_many(port, msgs, 1 + conf_random(COUNT(msgs)),
+		got = conf_recv_many(port, msgs, 1 + conf_random(COUNT(msgs)),
 				      conf_random(2) ? RINGQ_FOREVER : RINGQ_NOWAIT);
 		CHECK(got >= 0 || got == -EAGAIN, "receiving: %s", ringq_strerror(got));
 		for (i = 0; i < got; i++)
@@ -132,7 +132,7 @@ static void send_and_drain(struct ringq *ring, void *arg)
 	conf_meet(d->gate, d->all);
 	for (i = 0; i < d->n; i++) {
 		conf_fill(msg, sizeof(msg), conf_seq(d->index, i));
-		EXPECT(ringq_send(&port, msg, RINGQ_FOREVER), 1);
+		EXPECT(conf_send(&port, msg, RINGQ_FOREVER), 1);
 		if (conf_random(10))
 			continue;
 		EXPECT(ringq_drain(&port, RINGQ_FOREVER), 0);

@@ -42,7 +42,7 @@ static void produce_turns(struct ringq *ring, const struct work *w)
 		conf_produce(&port, &ops, &way, conf_seq(producer, 0), conf_seq(producer, n));
 		conf_sent(w->ledger, producer, n);
 		if (conf_random(4) == 0)
-			ringq_reserve(&port, 1 + conf_random(3), RINGQ_NOWAIT);
+			conf_reserve(&port, 1 + conf_random(3), RINGQ_NOWAIT);
 		ringq_detach(&port);
 		pause_a_while();
 	}

@@ -110,18 +110,29 @@ void conf_unshare(void *memory, size_t size);
 uint32_t conf_producers(uint32_t n);
 uint32_t conf_consumers(uint32_t n);
 
-/* A ring; opts need neither size nor memory nor discipline. */
+/* A ring; opts need neither size nor memory nor discipline. The capacity is in messages. */
 struct ringq *conf_create(struct ringq_opts opts);
 struct ringq *conf_ring(size_t elem_size, uint64_t capacity, uint32_t flags);
 uint64_t conf_capacity(const struct ringq *ring);
-/* Where a port is that has just attached, if it can know. */
-void conf_expect_position(const struct ringq_port *port, uint64_t pos);
+/*
+ * The number of the port's next message, in a stream that began with 0 at position 0; and what
+ * it should be where a port has just attached, if it can know.
+ */
+uint64_t conf_number(const struct ringq_port *port);
+void conf_expect_number(const struct ringq_port *port, uint64_t n);
+/* Sends messages from a number on until it is full; returns how many. */
+uint64_t conf_fill_up(struct ringq_port *port, uint64_t seq);
+/* n, or as many as can be reserved at a time. */
+uint64_t conf_at_once(uint64_t n);
 /* A name that no other run of the tests uses. */
 const char *conf_name(const char *suffix);
 
 /* The element of sequence number seq: every byte depends on it. */
 void conf_fill(void *msg, size_t size, uint64_t seq);
 void conf_verify(const void *msg, size_t size, uint64_t seq);
+/* The same, of what a port has received, or holds. */
+void conf_check(const struct ringq_port *port, const void *msg, uint64_t seq);
+void conf_check_at(const struct ringq_port *port, uint64_t i, uint64_t seq);
 /* What number a message of at least 8 bytes has, if it is one. */
 uint64_t conf_seq_of(const void *msg);
 /* Of this number, of a ring whose largest message has so many bytes. */

@@ -41,11 +41,11 @@ static void sleep_once(struct ringq *ring, void *arg)
 	conf_meet(c->gate, MOST + 1);
 	conf_will_sleep();
 	if (c->role == RINGQ_CONSUMER) {
-		c->shared->result[s->index] = ringq_recv(&port, &msg, RINGQ_FOREVER);
+		c->shared->result[s->index] = conf_recv(&port, &msg, RINGQ_FOREVER);
 		c->shared->got[s->index] = conf_seq_of(&msg);
 	} else {
 		conf_fill(&msg, sizeof(msg), conf_seq(s->index, n));
-		c->shared->result[s->index] = ringq_send(&port, &msg, RINGQ_FOREVER);
+		c->shared->result[s->index] = conf_send(&port, &msg, RINGQ_FOREVER);
 	}
 	__atomic_store_n(&c->shared->awake[s->index], !conf_dying(), __ATOMIC_RELEASE);
 	/* It must not be the last of its side to leave, while others sleep. */
@@ -106,7 +106,7 @@ static void serve_each(struct crowd *c)
 	uint64_t msg;
 	uint32_t p;
 
-	while (ringq_recv(&c->other, &msg, RINGQ_NOWAIT) == 1) {
+	while (conf_recv(&c->other, &msg, RINGQ_NOWAIT) == 1) {
 		p = conf_producer_of(conf_seq_of(&msg));
 		conf_at(__FILE__, __LINE__);
 		while (c->peers[p] && !__atomic_load_n(&c->shared->awake[p], __ATOMIC_ACQUIRE))
@@ -122,11 +122,11 @@ static void serve(struct crowd *c, uint64_t first, uint64_t n)
 	if (c->role == RINGQ_PRODUCER && !(conf.discipline->has & CONF_ORDER)) {
 		serve_each(c);
 	} else if (c->role == RINGQ_PRODUCER) {
-		EXPECT(ringq_recv_many(&c->other, msgs, n, RINGQ_NOWAIT), n);
+		EXPECT(conf_recv_many(&c->other, msgs, n, RINGQ_NOWAIT), n);
 	} else {
 		for (i = 0; i < n; i++)
 			conf_fill(&msgs[i], sizeof(msgs[i]), first + i);
-		EXPECT(ringq_send_many(&c->other, msgs, n, RINGQ_NOWAIT), n);
+		EXPECT(conf_send_many(&c->other, msgs, n, RINGQ_NOWAIT), n);
 	}
 }
 

@@ -30,9 +30,11 @@ struct victim {
 	enum way way;
 };
 
+/* A record is reserved by itself. */
 static uint64_t batch_of(enum way way)
 {
-	return way == ONE ? 1 : BATCH;
+	return way == ONE || (way == IN_PLACE && !(conf.discipline->has & CONF_ELEMENTS)) ? 1 :
+											   BATCH;
 }
 
 static uint64_t load(const uint64_t *p)
@@ -51,17 +53,17 @@ static int64_t send_batch(struct ringq_port *port, enum way way, unsigned char *
 	int64_t r;
 
 	if (way == IN_PLACE) {
-		r = ringq_reserve(port, n, RINGQ_FOREVER);
+		r = conf_reserve(port, n, RINGQ_FOREVER);
 		for (i = 0; r == 0 && i < n; i++)
-			conf_fill(ringq_at(port, i), port->elem_size, seq + i);
+			conf_fill(conf_room(port, i), port->elem_size, seq + i);
 		if (r == 0)
-			EXPECT(ringq_commit(port, n), 0);
+			EXPECT(conf_commit(port, n), 0);
 		return r < 0 ? r : (int64_t)n;
 	}
 	for (i = 0; i < n; i++)
 		conf_fill(msgs + i * port->elem_size, port->elem_size, seq + i);
-	return way == ONE ? ringq_send(port, msgs, RINGQ_FOREVER) :
-			    ringq_send_many(port, msgs, n, RINGQ_FOREVER);
+	return way == ONE ? conf_send(port, msgs, RINGQ_FOREVER) :
+			    conf_send_many(port, msgs, n, RINGQ_FOREVER);
 }
 
 /* Sends for ever; the messages are their positions. */
@@ -75,7 +77,7 @@ static void send_until_killed(struct ringq *ring, void *arg)
 
 	EXPECT(ringq_attach(ring, RINGQ_PRODUCER, &port), 0);
 	msgs = malloc(BATCH * port.elem_size);
-	seq = ringq_position(&port);
+	seq = conf_number(&port);
 	CHECK(seq >= v->known->sent && seq <= v->known->sent + BATCH,
 	      "%llu were sent, the successor goes on at %llu",
 	      (unsigned long long)v->known->sent, (unsigned long long)seq);
@@ -144,15 +146,15 @@ static void senders_killed(uint64_t size)
 		peer = conf_start(ring, send_until_killed, &v);
 		until = got + 1 + conf_random(500);
 		for (; got < until; got++) {
-			EXPECT(ringq_recv(&port, msg, RINGQ_FOREVER), 1);
-			conf_verify(msg, size, got);
+			EXPECT(conf_recv(&port, msg, RINGQ_FOREVER), 1);
+			conf_check(&port, msg, got);
 		}
 		conf_kill(peer);
 		/* Nobody sends now, and yet it is not the end. */
 		if (round % 4 == 0) {
-			while (ringq_recv(&port, msg, RINGQ_NOWAIT) == 1)
-				conf_verify(msg, size, got++);
-			EXPECT(ringq_recv(&port, msg, MS), -ETIMEDOUT);
+			while (conf_recv(&port, msg, RINGQ_NOWAIT) == 1)
+				conf_check(&port, msg, got++);
+			EXPECT(conf_recv(&port, msg, MS), -ETIMEDOUT);
 		}
 	}
 	free(msg);
@@ -178,12 +180,12 @@ static void recv_until_killed(struct ringq *ring, void *arg)
 	msgs = malloc(BATCH * port.elem_size);
 	for (;;) {
 		r = v->way == IN_PLACE ? ringq_peek(&port, BATCH, RINGQ_FOREVER) :
-		    v->way == MANY ? ringq_recv_many(&port, msgs, BATCH, RINGQ_FOREVER) :
-				     ringq_recv(&port, msgs, RINGQ_FOREVER);
+		    v->way == MANY ? conf_recv_many(&port, msgs, BATCH, RINGQ_FOREVER) :
+				     conf_recv(&port, msgs, RINGQ_FOREVER);
 		if (r <= 0)
 			break;
 		if (first)
-			seq = conf_seq_of(v->way == IN_PLACE ? ringq_at(&port, 0) : msgs);
+			seq = conf_seq_of(v->way == IN_PLACE ? conf_msg(&port, 0) : msgs);
 		CHECK(!first || (seq >= released && seq <= released + BATCH),
 		      "%llu were received, the successor goes on at %llu",
 		      (unsigned long long)released, (unsigned long long)seq);
@@ -195,9 +197,8 @@ static void recv_until_killed(struct ringq *ring, void *arg)
 			CHECK(seq >= shown, "%llu was shown before, and is not flagged",
 			      (unsigned long long)seq);
 		for (i = 0; i < (uint64_t)r; i++)
-			conf_verify(v->way == IN_PLACE ? ringq_at(&port, i) :
-							 msgs + i * port.elem_size,
-				    port.elem_size, seq + i);
+			conf_check(&port, v->way == IN_PLACE ? conf_msg(&port, i) :
+				   msgs + i * port.elem_size, seq + i);
 		if (v->way == IN_PLACE) {
 			if (seq + r > load(&v->known->shown))
 				store(&v->known->shown, seq + r);
@@ -241,12 +242,12 @@ static void receiver_killed(uint64_t size)
 		/* Both to those who try and to those who wait. */
 		timeout = round % 2 ? RINGQ_FOREVER : RINGQ_NOWAIT;
 		do {
-			r = ringq_send(&port, msgs, timeout);
+			r = conf_send(&port, msgs, timeout);
 			seq += r == 1;
 		} while (r == 1 || r == -EAGAIN);
 		EXPECT(r, conf_death_error());
-		EXPECT(ringq_send(&port, msgs, RINGQ_FOREVER), conf_death_error());
-		EXPECT(ringq_reserve(&port, 1, RINGQ_NOWAIT), conf_death_error());
+		EXPECT(conf_send(&port, msgs, RINGQ_FOREVER), conf_death_error());
+		EXPECT(conf_reserve(&port, 1, RINGQ_NOWAIT), conf_death_error());
 		CHECK(load(&v.known->released) <= seq, "received more than was sent");
 		ringq_detach(&port);
 		ringq_leave(ring);
@@ -265,10 +266,13 @@ static void send_feed(struct ringq *ring, void *arg)
 	unsigned char msgs[BATCH * 2000];
 	struct ringq_port port;
 	uint64_t seq;
+	enum way way;
 
 	EXPECT(ringq_attach(ring, RINGQ_PRODUCER, &port), 0);
-	for (seq = 0; !__atomic_load_n(feed->stop, __ATOMIC_ACQUIRE); seq += BATCH)
-		EXPECT(send_batch(&port, seq / BATCH % 2 ? MANY : IN_PLACE, msgs, seq), BATCH);
+	for (seq = 0; !__atomic_load_n(feed->stop, __ATOMIC_ACQUIRE); seq += batch_of(way)) {
+		way = conf_random(2) ? MANY : IN_PLACE;
+		EXPECT(send_batch(&port, way, msgs, seq), batch_of(way));
+	}
 	EXPECT(ringq_drain(&port, RINGQ_FOREVER), 0);
 	*feed->sent = seq;
 	ringq_detach(&port);
@@ -321,7 +325,7 @@ static void hold(struct ringq *ring, void *arg)
 	EXPECT(ringq_attach(ring, RINGQ_CONSUMER, &port), 0);
 	if (hand->peek) {
 		EXPECT(ringq_peek(&port, hand->peek, RINGQ_NOWAIT), hand->peek);
-		seq = conf_seq_of(ringq_at(&port, 0));
+		seq = conf_seq_of(conf_msg(&port, 0));
 	}
 	if (hand->peek && hand->release != KEEP) {
 		EXPECT(ringq_release(&port, hand->release), 0);
@@ -350,14 +354,14 @@ static void expect_flagged(struct ringq_port *in, uint64_t next, uint64_t n, boo
 	if (n && in_place) {
 		EXPECT(ringq_peek(in, 20, RINGQ_NOWAIT), n);
 		EXPECT(ringq_flags(in), RINGQ_REDELIVERED);
-		conf_verify(ringq_at(in, n - 1), in->elem_size, next + n - 1);
+		conf_check_at(in, n - 1, next + n - 1);
 		EXPECT(ringq_release(in, n - 1), 0);
 		conf_recv_range(in, next + n - 1, next + n);
 		EXPECT(ringq_flags(in), RINGQ_REDELIVERED);
 	} else if (n) {
-		EXPECT(ringq_recv_many(in, msgs, 20, RINGQ_NOWAIT), n);
+		EXPECT(conf_recv_many(in, msgs, 20, RINGQ_NOWAIT), n);
 		EXPECT(ringq_flags(in), RINGQ_REDELIVERED);
-		conf_verify(msgs, in->elem_size, next);
+		conf_check(in, msgs, next);
 	}
 	free(msgs);
 	next += n;
@@ -365,7 +369,7 @@ static void expect_flagged(struct ringq_port *in, uint64_t next, uint64_t n, boo
 		return;
 	EXPECT(ringq_peek(in, 20, RINGQ_NOWAIT), SENT - next);
 	EXPECT(ringq_flags(in), 0);
-	conf_verify(ringq_at(in, 0), in->elem_size, next);
+	conf_check_at(in, 0, next);
 }
 
 /* Exactly what was peeked and not delivered is flagged. */
@@ -403,7 +407,7 @@ static void redelivery(uint64_t size)
 				flagged = look.peek;
 		}
 		EXPECT(ringq_attach(ring, RINGQ_CONSUMER, &in), 0);
-		conf_expect_position(&in, tries[t / 3].next);
+		conf_expect_number(&in, tries[t / 3].next);
 		expect_flagged(&in, tries[t / 3].next, flagged, way == 0);
 		ringq_detach(&in);
 		ringq_detach(&out);
@@ -440,7 +444,7 @@ static void child_outlives(uint64_t size)
 	conf_await_sleep(peer);
 	conf_kill(peer);
 	conf_recv_range(&port, 0, 3);
-	EXPECT(ringq_recv(&port, (unsigned char[2000]){ 0 }, RINGQ_FOREVER), 0);
+	EXPECT(conf_recv(&port, (unsigned char[2000]){ 0 }, RINGQ_FOREVER), 0);
 	ringq_detach(&port);
 	ringq_leave(ring);
 }
@@ -451,13 +455,13 @@ static uint64_t drain_from(struct ringq_port *in, uint64_t least, uint64_t most)
 	unsigned char msg[in->elem_size];
 	uint64_t next = 0;
 
-	while (ringq_recv(in, msg, RINGQ_NOWAIT) == 1) {
+	while (conf_recv(in, msg, RINGQ_NOWAIT) == 1) {
 		if (!next) {
 			next = conf_seq_of(msg);
 			CHECK(next >= least && next <= most, "it goes on at %llu, not at %llu",
 			      (unsigned long long)next, (unsigned long long)least);
 		}
-		conf_verify(msg, sizeof(msg), next++);
+		conf_check(in, msg, next++);
 	}
 	return next ? next : least;
 }
@@ -485,13 +489,12 @@ static void both_killed(uint64_t size)
 	EXPECT(ringq_attach(ring, RINGQ_CONSUMER, &in), 0);
 	EXPECT(ringq_attach(ring, RINGQ_PRODUCER, &out), 0);
 	next = drain_from(&in, load(&v.known->released), load(&v.known->released) + BATCH);
-	CHECK(next <= ringq_position(&out) && next + BATCH >= ringq_position(&out),
-	      "%llu were sent, and %llu received", (unsigned long long)ringq_position(&out),
+	CHECK(next <= conf_number(&out) && next + BATCH >= conf_number(&out),
+	      "%llu were sent, and %llu received", (unsigned long long)conf_number(&out),
 	      (unsigned long long)next);
 	EXPECT(conf_recv_seq(&in, 0), -EAGAIN);
-	conf_send_range(&out, 0, conf_capacity(ring));
-	EXPECT(conf_send_seq(&out, 0), -EAGAIN);
-	conf_recv_range(&in, 0, conf_capacity(ring));
+	conf_recv_range(&in, 0, conf_fill_up(&out, 0));
+	EXPECT(conf_recv_seq(&in, 0), -EAGAIN);
 	ringq_detach(&in);
 	ringq_detach(&out);
 	ringq_leave(ring);

@@ -2,10 +2,11 @@
 /* The disciplines, and what each promises: the cases ask for promises, not for names. */
 #include "conformance.h"
 
-#define FIFO (CONF_ELEMENTS | CONF_LOSSLESS | CONF_KEEPS | CONF_ONCE)
+#define QUEUE (CONF_LOSSLESS | CONF_KEEPS | CONF_ONCE)
+#define FIFO (CONF_ELEMENTS | QUEUE)
 
 const struct conf_discipline conf_disciplines[] = {
 	{ "spsc", RINGQ_SPSC, 0, FIFO | CONF_SPSC | CONF_ORDER },
-	{ "lanes", RINGQ_LANES, 0, FIFO | CONF_PRODUCERS | CONF_CONSUMERS },
+	{ "spsc-records", RINGQ_SPSC, RINGQ_RECORDS, QUEUE | CONF_ORDER },
 	{ 0 }
 };

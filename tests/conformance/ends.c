@@ -23,8 +23,8 @@ static void expect_end(struct ringq_port *in)
 	int64_t timeout;
 
 	for (timeout = RINGQ_FOREVER; timeout <= 1; timeout++) {
-		EXPECT(ringq_recv(in, msgs, timeout), 0);
-		EXPECT(ringq_recv_many(in, msgs, 2, timeout), 0);
+		EXPECT(conf_recv(in, msgs, timeout), 0);
+		EXPECT(conf_recv_many(in, msgs, 2, timeout), 0);
 		EXPECT(ringq_peek(in, 2, timeout), 0);
 	}
 }
@@ -36,9 +36,9 @@ static void expect_broken(struct ringq_port *out, int error)
 
 	conf_fill(msgs, sizeof(msgs), 0);
 	for (timeout = RINGQ_FOREVER; timeout <= 1; timeout++) {
-		EXPECT(ringq_send(out, msgs, timeout), error);
-		EXPECT(ringq_send_many(out, msgs, 2, timeout), error);
-		EXPECT(ringq_reserve(out, 1, timeout), error);
+		EXPECT(conf_send(out, msgs, timeout), error);
+		EXPECT(conf_send_many(out, msgs, 2, timeout), error);
+		EXPECT(conf_reserve(out, 1, timeout), error);
 	}
 }
 
@@ -89,11 +89,11 @@ static void closes_with_hands_full(uint64_t size)
 
 	open_pair(size, 0, &ring, &out, &in);
 	conf_send_range(&out, 0, 5);
-	EXPECT(ringq_reserve(&out, 3, RINGQ_NOWAIT), 0);
+	EXPECT(conf_reserve(&out, conf_at_once(3), RINGQ_NOWAIT), 0);
 	EXPECT(ringq_peek(&in, 2, RINGQ_NOWAIT), 2);
 	EXPECT(ringq_close(&in), 0);
 	ringq_detach(&out);
-	conf_verify(ringq_at(&in, 1), size, 1);
+	conf_check_at(&in, 1, 1);
 	EXPECT(ringq_release(&in, 2), 0);
 	conf_recv_range(&in, 2, 5);
 	expect_end(&in);
@@ -108,7 +108,7 @@ static void sender_leaves(uint64_t size)
 
 	open_pair(size, 0, &ring, &out, &in);
 	conf_send_range(&out, 0, 5);
-	EXPECT(ringq_reserve(&out, 2, RINGQ_NOWAIT), 0);
+	EXPECT(conf_reserve(&out, conf_at_once(2), RINGQ_NOWAIT), 0);
 	ringq_detach(&out);
 	EXPECT(ringq_attach(ring, RINGQ_PRODUCER, &out), -EPIPE);
 	conf_recv_range(&in, 0, 5);
@@ -157,12 +157,11 @@ static void senders_in_turn(uint64_t size)
 	EXPECT(ringq_attach(ring, RINGQ_CONSUMER, &in), 0);
 	for (i = 0; i < n; i++) {
 		EXPECT(ringq_attach(ring, RINGQ_PRODUCER, &out), 0);
-		conf_expect_position(&out, seq);
+		conf_expect_number(&out, seq);
 		if (i % 4 == 0)
-			while (conf_send_seq(&out, seq) == 1)
-				seq++;
+			seq += conf_fill_up(&out, seq);
 		else if (i % 4 == 1)
-			EXPECT(ringq_reserve(&out, 2, RINGQ_NOWAIT), 0);
+			EXPECT(conf_reserve(&out, conf_at_once(2), RINGQ_NOWAIT), 0);
 		else
 			conf_send_range(&out, seq, seq + 5);
 		if (i % 4 >= 2)
@@ -190,11 +189,11 @@ static void receivers_in_turn(uint64_t size)
 
 	EXPECT(ringq_attach(ring, RINGQ_PRODUCER, &out), 0);
 	for (i = 0; i < n; i++) {
-		while (conf_send_seq(&out, seq) == 1)
-			seq++;
-		EXPECT(seq - read, conf_capacity(ring));
+		seq += conf_fill_up(&out, seq);
+		if (conf.discipline->has & CONF_ELEMENTS)
+			EXPECT(seq - read, conf_capacity(ring));
 		EXPECT(ringq_attach(ring, RINGQ_CONSUMER, &in), 0);
-		conf_expect_position(&in, read);
+		conf_expect_number(&in, read);
 		conf_recv_range(&in, read, read + i % 9);
 		EXPECT(ringq_flags(&in), 0);
 		read += i % 9;
@@ -220,7 +219,7 @@ static void leaves_with_hands_full(uint64_t size)
 	EXPECT(ringq_release(&in, 2), 0);
 	ringq_detach(&in);
 	EXPECT(ringq_attach(ring, RINGQ_CONSUMER, &in), 0);
-	conf_expect_position(&in, 2);
+	conf_expect_number(&in, 2);
 	conf_recv_range(&in, 2, 5);
 	EXPECT(ringq_flags(&in), RINGQ_REDELIVERED);
 	conf_recv_range(&in, 5, 10);
@@ -229,15 +228,14 @@ static void leaves_with_hands_full(uint64_t size)
 	ringq_detach(&in);
 
 	/* What was reserved and not committed has never been. */
-	EXPECT(ringq_reserve(&out, 10, RINGQ_NOWAIT), 0);
-	EXPECT(ringq_commit(&out, 0), 0);
-	EXPECT(ringq_reserve(&out, 5, RINGQ_NOWAIT), 0);
+	EXPECT(conf_reserve(&out, conf_at_once(10), RINGQ_NOWAIT), 0);
+	EXPECT(conf_commit(&out, 0), 0);
+	EXPECT(conf_reserve(&out, conf_at_once(5), RINGQ_NOWAIT), 0);
 	ringq_detach(&out);
 	EXPECT(ringq_attach(ring, RINGQ_PRODUCER, &out), 0);
-	conf_expect_position(&out, 10);
+	conf_expect_number(&out, 10);
 	EXPECT(ringq_attach(ring, RINGQ_CONSUMER, &in), 0);
-	conf_send_range(&out, 10, 10 + conf_capacity(ring));
-	conf_recv_range(&in, 10, 10 + conf_capacity(ring));
+	conf_recv_range(&in, 10, 10 + conf_fill_up(&out, 10));
 	ringq_detach(&in);
 	ringq_detach(&out);
 	ringq_leave(ring);
@@ -260,7 +258,7 @@ static void send_until_closed(struct ringq *ring, void *arg)
 	if (r == -EPIPE)
 		return;
 	EXPECT(r, 0);
-	for (i = 0; (r = ringq_send(&port, &i, RINGQ_FOREVER)) == 1; i++)
+	for (i = 0; (r = conf_send(&port, &i, RINGQ_FOREVER)) == 1; i++)
 		;
 	EXPECT(r, -EPIPE);
 	*race->sent = i;
@@ -283,12 +281,12 @@ static void close_in_mid_stream(uint64_t capacity)
 		peer = conf_start(ring, send_until_closed, &race);
 		n = conf_random(3000);
 		for (i = 0; i < n; i++) {
-			EXPECT(ringq_recv(&port, &got, RINGQ_FOREVER), 1);
+			EXPECT(conf_recv(&port, &got, RINGQ_FOREVER), 1);
 			EXPECT(got, i);
 		}
 		EXPECT(ringq_close(&port), 0);
 		conf_join(peer);
-		while ((r = ringq_recv(&port, &got, RINGQ_FOREVER)) == 1)
+		while ((r = conf_recv(&port, &got, RINGQ_FOREVER)) == 1)
 			EXPECT(got, i++);
 		EXPECT(r, 0);
 		EXPECT(i, *race.sent);
@@ -311,7 +309,7 @@ static void listen_to_the_end(struct ringq *ring, void *arg)
 
 	EXPECT(ringq_attach(ring, RINGQ_CONSUMER, &port), 0);
 	conf_will_sleep();
-	while ((r = ringq_recv(&port, &msg, l->timeout)) != 0) {
+	while ((r = conf_recv(&port, &msg, l->timeout)) != 0) {
 		if (r == -EAGAIN)
 			continue;
 		EXPECT(r, 1);
@@ -345,7 +343,7 @@ static void last_words(uint64_t arg)
 			conf_sleep(conf_random(2 * MS));
 		n = 1 + conf_random(9);
 		for (i = 0; i < n; i++)
-			EXPECT(ringq_send(&port, &i, RINGQ_NOWAIT), 1);
+			EXPECT(conf_send(&port, &i, RINGQ_NOWAIT), 1);
 		if (round % 2)
 			EXPECT(ringq_close(&port), 0);
 		ringq_detach(&port);

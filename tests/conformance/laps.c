@@ -71,7 +71,8 @@ static void positions(uint64_t size)
 		};
 
 		ring = conf_create(opts);
-		across(ring, 120);
+		if (conf.discipline->has & CONF_ELEMENTS)
+			across(ring, 120);
 		ringq_leave(ring);
 		ring = conf_create(opts);
 		conf_run_many(ring, &m);

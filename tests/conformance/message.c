@@ -55,6 +55,16 @@ void conf_verify(const void *msg, size_t size, uint64_t seq)
 	conf_count();
 }
 
+void conf_check(const struct ringq_port *port, const void *msg, uint64_t seq)
+{
+	conf_verify(msg, conf_size_of(msg, port->elem_size), seq);
+}
+
+void conf_check_at(const struct ringq_port *port, uint64_t i, uint64_t seq)
+{
+	conf_check(port, conf_msg(port, i), seq);
+}
+
 int conf_send_seq(struct ringq_port *port, uint64_t seq)
 {
 	unsigned char msg[port->elem_size];
@@ -69,7 +79,7 @@ int conf_recv_seq(struct ringq_port *port, uint64_t seq)
 	int r = conf_recv(port, msg, RINGQ_NOWAIT);
 
 	if (r == 1)
-		conf_verify(msg, conf_size_of(msg, sizeof(msg)), seq);
+		conf_check(port, msg, seq);
 	return r;
 }
 

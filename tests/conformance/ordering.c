@@ -20,7 +20,7 @@ static void send_ordered(struct ringq *ring, void *arg)
 	EXPECT(ringq_attach(ring, RINGQ_PRODUCER, &port), 0);
 	for (i = 0; i < o->n; i++) {
 		o->plain[i] = i + 1;
-		EXPECT(ringq_send(&port, &i, RINGQ_FOREVER), 1);
+		EXPECT(conf_send(&port, &i, RINGQ_FOREVER), 1);
 	}
 	ringq_detach(&port);
 }
@@ -38,11 +38,11 @@ static void happens_before(uint64_t arg)
 	EXPECT(ringq_attach(ring, RINGQ_CONSUMER, &port), 0);
 	sender = conf_start(ring, send_ordered, &o);
 	for (i = 0; i < o.n; i++) {
-		EXPECT(ringq_recv(&port, &got, RINGQ_FOREVER), 1);
+		EXPECT(conf_recv(&port, &got, RINGQ_FOREVER), 1);
 		EXPECT(got, i);
 		EXPECT(o.plain[i], i + 1);
 	}
-	EXPECT(ringq_recv(&port, &got, RINGQ_FOREVER), 0);
+	EXPECT(conf_recv(&port, &got, RINGQ_FOREVER), 0);
 	conf_join(sender);
 	ringq_detach(&port);
 	ringq_leave(ring);

@@ -47,7 +47,7 @@ static int send_by(struct several *s, uint32_t p)
 static int recv_by(struct several *s, uint32_t c)
 {
 	unsigned char msg[s->in[c].elem_size];
-	int r = ringq_recv(&s->in[c], msg, RINGQ_NOWAIT);
+	int r = conf_recv(&s->in[c], msg, RINGQ_NOWAIT);
 	uint64_t seq, i;
 	uint32_t p;
 
@@ -56,7 +56,7 @@ static int recv_by(struct several *s, uint32_t c)
 	seq = conf_seq_of(msg);
 	p = conf_producer_of(seq);
 	CHECK(p < s->producers, "nobody sent this");
-	conf_verify(msg, sizeof(msg), seq);
+	conf_check(&s->in[c], msg, seq);
 	EXPECT(ringq_flags(&s->in[c]), 0);
 	EXPECT(seq, conf_seq(p, s->got[c][p]));
 	s->got[c][p]++;
@@ -71,8 +71,8 @@ static void expect_full(struct several *s, uint32_t p)
 	unsigned char msgs[2 * s->out[p].elem_size];
 
 	EXPECT(send_by(s, p), -EAGAIN);
-	EXPECT(ringq_send_many(&s->out[p], msgs, 2, RINGQ_NOWAIT), -EAGAIN);
-	EXPECT(ringq_reserve(&s->out[p], 1, RINGQ_NOWAIT), -EAGAIN);
+	EXPECT(conf_send_many(&s->out[p], msgs, 2, RINGQ_NOWAIT), -EAGAIN);
+	EXPECT(conf_reserve(&s->out[p], 1, RINGQ_NOWAIT), -EAGAIN);
 }
 
 static void expect_all_full(struct several *s)
@@ -284,9 +284,9 @@ static void as_many_as_can_be(uint64_t size)
 }
 
 const struct conf_case conf_several[] = {
-	{ "full-of-several-8", full, 8, 0 },
-	{ "full-of-several-28", full, 28, 0 },
-	{ "full-of-several-100", full, 100, 0 },
+	{ "full-of-several-8", full, 8, CONF_ELEMENTS },
+	{ "full-of-several-28", full, 28, CONF_ELEMENTS },
+	{ "full-of-several-100", full, 100, CONF_ELEMENTS },
 	{ "last-producer-leaves-8", last_leaves, 8, 0 },
 	{ "last-producer-leaves-100", last_leaves, 100, 0 },
 	{ "last-consumer-leaves", last_consumer_leaves, 8, 0 },

@@ -83,6 +83,11 @@ struct ringq *conf_create(struct ringq_opts opts)
 	opts.memory = conf.memory;
 	opts.discipline = conf.discipline->id;
 	opts.flags |= conf.discipline->flags;
+	/* A ring of records is so many bytes, and begins at a multiple of 8. */
+	if (!(conf.discipline->has & CONF_ELEMENTS)) {
+		opts.capacity *= opts.elem_size + 8;
+		opts.first &= ~UINT64_C(7);
+	}
 	EXPECT(ringq_create(&opts, &ring), 0);
 	return ring;
 }
@@ -102,11 +107,38 @@ uint64_t conf_capacity(const struct ringq *ring)
 	return info.capacity;
 }
 
-void conf_expect_position(const struct ringq_port *port, uint64_t pos)
+uint64_t conf_number(const struct ringq_port *port)
+{
+	uint64_t n = 0, pos = 0;
+
+	if (conf.discipline->has & CONF_ELEMENTS)
+		return ringq_position(port);
+	while (pos < ringq_position(port))
+		pos += 8 + ((conf_size(n++, port->elem_size) + 7) & ~UINT64_C(7));
+	return n;
+}
+
+void conf_expect_number(const struct ringq_port *port, uint64_t n)
 {
 	/* Who reads several queues has no position before he reads from one. */
 	if (port->role == RINGQ_PRODUCER || conf.discipline->has & CONF_ORDER)
-		EXPECT(ringq_position(port), pos);
+		EXPECT(conf_number(port), n);
+}
+
+uint64_t conf_fill_up(struct ringq_port *port, uint64_t seq)
+{
+	uint64_t n = 0;
+	int r;
+
+	while ((r = conf_send_seq(port, seq + n)) == 1)
+		n++;
+	EXPECT(r, -EAGAIN);
+	return n;
+}
+
+uint64_t conf_at_once(uint64_t n)
+{
+	return conf.discipline->has & CONF_ELEMENTS ? n : 1;
 }
 
 const char *conf_name(const char *suffix)

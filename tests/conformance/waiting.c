@@ -40,12 +40,12 @@ static void answer(struct ringq *ring, void *arg)
 	EXPECT(ringq_attach(back, RINGQ_PRODUCER, &out), 0);
 	conf_meet(rally->gate, 2);
 	for (i = 0; i < rally->rounds; i++) {
-		EXPECT(ringq_recv(&in, &got, RINGQ_FOREVER), 1);
+		EXPECT(conf_recv(&in, &got, RINGQ_FOREVER), 1);
 		EXPECT(got, i);
 		dawdle();
-		EXPECT(ringq_send(&out, &got, RINGQ_FOREVER), 1);
+		EXPECT(conf_send(&out, &got, RINGQ_FOREVER), 1);
 	}
-	EXPECT(ringq_recv(&in, &got, RINGQ_FOREVER), 0);
+	EXPECT(conf_recv(&in, &got, RINGQ_FOREVER), 0);
 	ringq_detach(&in);
 	ringq_detach(&out);
 	if (conf.processes)
@@ -69,9 +69,9 @@ static void ping_pong(uint64_t flags)
 	peer = conf_start(ring, answer, &rally);
 	conf_meet(rally.gate, 2);
 	for (i = 0; i < rally.rounds; i++) {
-		EXPECT(ringq_send(&out, &i, RINGQ_FOREVER), 1);
+		EXPECT(conf_send(&out, &i, RINGQ_FOREVER), 1);
 		dawdle();
-		EXPECT(ringq_recv(&in, &got, RINGQ_FOREVER), 1);
+		EXPECT(conf_recv(&in, &got, RINGQ_FOREVER), 1);
 		EXPECT(got, i);
 	}
 	ringq_detach(&out);
@@ -97,7 +97,7 @@ static void send_trickle(struct ringq *ring, void *arg)
 		m = t->n - sent < t->batch ? t->n - sent : t->batch;
 		for (i = 0; i < m; i++)
 			msgs[i] = sent + i;
-		EXPECT(ringq_send_many(&port, msgs, m, RINGQ_FOREVER), m);
+		EXPECT(conf_send_many(&port, msgs, m, RINGQ_FOREVER), m);
 		if (conf_random(4) == 0)
 			dawdle();
 	}
@@ -116,12 +116,12 @@ static void trickle(uint64_t batch)
 	EXPECT(ringq_attach(ring, RINGQ_CONSUMER, &port), 0);
 	peer = conf_start(ring, send_trickle, &t);
 	for (i = 0; i < t.n; i++) {
-		EXPECT(ringq_recv(&port, &got, RINGQ_FOREVER), 1);
+		EXPECT(conf_recv(&port, &got, RINGQ_FOREVER), 1);
 		EXPECT(got, i);
 		if (conf_random(4) == 0)
 			dawdle();
 	}
-	EXPECT(ringq_recv(&port, &got, RINGQ_FOREVER), 0);
+	EXPECT(conf_recv(&port, &got, RINGQ_FOREVER), 0);
 	conf_join(peer);
 	ringq_detach(&port);
 	ringq_leave(ring);
@@ -139,7 +139,7 @@ static void race_time_out(uint64_t size)
 
 	EXPECT(ringq_attach(ring, RINGQ_CONSUMER, &port), 0);
 	peer = conf_start(ring, send_trickle, &t);
-	while ((r = ringq_recv(&port, &got, 1 + conf_random(100000))) != 0) {
+	while ((r = conf_recv(&port, &got, 1 + conf_random(100000))) != 0) {
 		if (r == -ETIMEDOUT)
 			continue;
 		EXPECT(r, 1);
@@ -167,7 +167,7 @@ static void send_more_than_fits(struct ringq *ring, void *arg)
 		conf_fill(&msgs[i], sizeof(msgs[i]), i);
 	EXPECT(ringq_attach(ring, RINGQ_PRODUCER, &port), 0);
 	conf_will_sleep();
-	*p->result = ringq_send_many(&port, msgs, 10, p->timeout);
+	*p->result = conf_send_many(&port, msgs, 10, p->timeout);
 	ringq_detach(&port);
 }
 
@@ -257,7 +257,7 @@ const struct conf_case conf_waiting[] = {
 	{ "trickle-3", trickle, 3, 0 },
 	{ "trickle-64", trickle, 64, 0 },
 	{ "race-time-out", race_time_out, 8, 0 },
-	{ "send-many-in-part", send_many_in_part, 0, 0 },
+	{ "send-many-in-part", send_many_in_part, 0, CONF_ELEMENTS },
 	{ "drain-8", drain, 8, 0 },
 	{ "drain-1264", drain, 1264, 0 },
 	{ "drain-in-vain-8", drain_in_vain, 8, CONF_KEEPS },
