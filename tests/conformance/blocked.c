@@ -330,13 +330,19 @@ static void closed(uint64_t which)
 	clean_up(&s);
 }
 
+/* A producer that waits only for those consumers that there are waits no more. */
+static bool is_let_go(const struct sleeper *s)
+{
+	return s->call->role == RINGQ_PRODUCER && !(conf.discipline->has & CONF_KEEPS);
+}
+
 static void left(uint64_t which)
 {
 	struct sleeper s;
 
 	start_sleeper(&s, which, 0, RINGQ_FOREVER, MINE);
 	ringq_detach(&s.other);
-	EXPECT(end_sleeper(&s), s.call->left);
+	EXPECT(end_sleeper(&s), is_let_go(&s) ? s.call->woken : s.call->left);
 	ringq_leave(s.ring);
 }
 
@@ -357,6 +363,11 @@ static void left_wait(uint64_t which)
 
 	start_sleeper(&s, which, ALL_WAIT, RINGQ_FOREVER, MINE);
 	ringq_detach(&s.other);
+	if (is_let_go(&s)) {
+		EXPECT(end_sleeper(&s), s.call->woken);
+		clean_up(&s);
+		return;
+	}
 	succeed(&s);
 }
 
@@ -364,9 +375,12 @@ static void killed(uint64_t which)
 {
 	struct sleeper s;
 
+	int64_t wanted;
+
 	start_sleeper(&s, which, 0, RINGQ_FOREVER, VICTIM);
 	conf_kill(s.victim);
-	EXPECT(end_sleeper(&s), s.call->left == -EPIPE ? conf_death_error() : s.call->left);
+	wanted = s.call->left == -EPIPE ? conf_death_error() : s.call->left;
+	EXPECT(end_sleeper(&s), is_let_go(&s) ? s.call->woken : wanted);
 	clean_up(&s);
 }
 
@@ -376,6 +390,12 @@ static void killed_wait(uint64_t which)
 
 	start_sleeper(&s, which, ALL_WAIT, RINGQ_FOREVER, VICTIM);
 	conf_kill(s.victim);
+	/* A thread can but leave, and for who has left no place is kept. */
+	if (is_let_go(&s) && !conf.processes) {
+		EXPECT(end_sleeper(&s), s.call->woken);
+		clean_up(&s);
+		return;
+	}
 	succeed(&s);
 }
 
@@ -393,6 +413,12 @@ static void dies(uint64_t which)
 		conf_recv_range(&s.other, 0, s.shared->sent);
 		EXPECT(conf_recv(&s.other, &i, RINGQ_FOREVER), 0);
 		EXPECT(conf_recv(&s.other, &i, RINGQ_FOREVER), 0);
+	} else if (!(conf.discipline->has & CONF_KEEPS)) {
+		/* No more consumer is no reason to wait, nor an end. */
+		for (i = 0; i < 3 * conf_capacity(s.ring); i++)
+			EXPECT(conf_send(&s.other, &i, RINGQ_FOREVER), 1);
+		clean_up(&s);
+		return;
 	} else {
 		for (i = 0; (r = conf_send(&s.other, &i, RINGQ_FOREVER)) == 1; i++)
 			;
@@ -445,11 +471,6 @@ static void dies_wait(uint64_t which)
 	CONSUMER_CALLS(name, body, 0)			\
 	PRODUCER_CALLS(name, body, 0)
 
-/* Where a producer waits for those consumers only that there are, they are not succeeded. */
-#define EACH_SUCCEEDED(name, body)			\
-	CONSUMER_CALLS(name, body, 0)			\
-	PRODUCER_CALLS(name, body, CONF_KEEPS)
-
 const struct conf_case conf_blocked[] = {
 	EACH("timed", timed)
 	EACH("woken", woken)
@@ -459,7 +480,7 @@ const struct conf_case conf_blocked[] = {
 	EACH("restarted", restarted)
 	EACH("closed-while-waiting", closed)
 	EACH("left-while-waiting", left)
-	EACH_SUCCEEDED("left-and-succeeded-while-waiting", left_wait)
+	EACH("left-and-succeeded-while-waiting", left_wait)
 	EACH("killed-while-waiting", killed)
 	EACH("killed-and-succeeded-while-waiting", killed_wait)
 	EACH("dies-waiting", dies)

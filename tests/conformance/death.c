@@ -500,17 +500,17 @@ static void both_killed(uint64_t size)
 	ringq_leave(ring);
 }
 
-#define SIZES(name, body)	\
-	{ name "-8", body, 8, 0 },		\
-	{ name "-1264", body, 1264, 0 },
+#define SIZES(name, body, needs)		\
+	{ name "-8", body, 8, needs },		\
+	{ name "-1264", body, 1264, needs },
 
 const struct conf_case conf_death[] = {
-	SIZES("sender-killed", sender_killed)
-	SIZES("senders-killed", senders_killed)
-	SIZES("receiver-killed", receiver_killed)
-	SIZES("receivers-killed", receivers_killed)
-	SIZES("redelivery", redelivery)
-	SIZES("child-outlives", child_outlives)
-	SIZES("both-killed", both_killed)
+	SIZES("sender-killed", sender_killed, 0)
+	SIZES("senders-killed", senders_killed, 0)
+	SIZES("receiver-killed", receiver_killed, CONF_KEEPS)
+	SIZES("receivers-killed", receivers_killed, CONF_KEEPS)
+	SIZES("redelivery", redelivery, CONF_KEEPS)
+	SIZES("child-outlives", child_outlives, 0)
+	SIZES("both-killed", both_killed, CONF_KEEPS)
 	{ 0 }
 };

@@ -7,6 +7,7 @@
 
 const struct conf_discipline conf_disciplines[] = {
 	{ "spsc", RINGQ_SPSC, 0, FIFO | CONF_SPSC | CONF_ORDER },
+	{ "gated", RINGQ_GATED, 0, CONF_ELEMENTS | CONF_LOSSLESS | CONF_ORDER | CONF_CONSUMERS },
 	{ "spsc-records", RINGQ_SPSC, RINGQ_RECORDS, QUEUE | CONF_ORDER },
 	{ 0 }
 };

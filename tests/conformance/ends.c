@@ -298,6 +298,7 @@ static void close_in_mid_stream(uint64_t capacity)
 struct listener {
 	int64_t timeout;
 	uint64_t *got;
+	struct conf_gate *gate;
 };
 
 static void listen_to_the_end(struct ringq *ring, void *arg)
@@ -308,6 +309,7 @@ static void listen_to_the_end(struct ringq *ring, void *arg)
 	int r;
 
 	EXPECT(ringq_attach(ring, RINGQ_CONSUMER, &port), 0);
+	conf_meet(l->gate, 2);
 	conf_will_sleep();
 	while ((r = conf_recv(&port, &msg, l->timeout)) != 0) {
 		if (r == -EAGAIN)
@@ -325,7 +327,7 @@ static void listen_to_the_end(struct ringq *ring, void *arg)
  */
 static void last_words(uint64_t arg)
 {
-	struct listener l = { .got = conf_shared(sizeof(*l.got)) };
+	struct listener l = { .got = conf_shared(sizeof(*l.got)), .gate = conf_gate() };
 	uint64_t rounds = conf_times(200), round, n, i;
 	struct ringq_port port;
 	struct conf_peer *peer;
@@ -337,6 +339,7 @@ static void last_words(uint64_t arg)
 		EXPECT(ringq_attach(ring, RINGQ_PRODUCER, &port), 0);
 		l.timeout = round % 3 ? RINGQ_FOREVER : RINGQ_NOWAIT;
 		peer = conf_start(ring, listen_to_the_end, &l);
+		conf_meet(l.gate, 2);
 		if (round % 3 == 1)
 			conf_await_sleep(peer);
 		else
@@ -362,9 +365,9 @@ const struct conf_case conf_ends[] = {
 	SIZES("receiver-closes", receiver_closes, 0)
 	SIZES("closes-with-hands-full", closes_with_hands_full, 0)
 	SIZES("sender-leaves", sender_leaves, 0)
-	SIZES("receiver-leaves", receiver_leaves, 0)
+	SIZES("receiver-leaves", receiver_leaves, CONF_KEEPS)
 	SIZES("one-after-the-other", one_after_the_other, CONF_KEEPS)
-	SIZES("senders-in-turn", senders_in_turn, 0)
+	SIZES("senders-in-turn", senders_in_turn, CONF_KEEPS)
 	SIZES("receivers-in-turn", receivers_in_turn, CONF_KEEPS)
 	SIZES("leaves-with-hands-full", leaves_with_hands_full, CONF_KEEPS)
 	{ "last-words", last_words, 0, 0 },

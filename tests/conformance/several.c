@@ -289,7 +289,7 @@ const struct conf_case conf_several[] = {
 	{ "full-of-several-100", full, 100, CONF_ELEMENTS },
 	{ "last-producer-leaves-8", last_leaves, 8, 0 },
 	{ "last-producer-leaves-100", last_leaves, 100, 0 },
-	{ "last-consumer-leaves", last_consumer_leaves, 8, 0 },
+	{ "last-consumer-leaves", last_consumer_leaves, 8, CONF_KEEPS },
 	{ "places", places, 8, 0 },
 	{ "as-many-as-can-be-8", as_many_as_can_be, 8, 0 },
 	{ "as-many-as-can-be-100", as_many_as_can_be, 100, 0 },

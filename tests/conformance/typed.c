@@ -71,16 +71,19 @@ static int as_##d##n##_release(struct ringq_port *p, uint64_t count)			\
 	as_##d##n##_recv_many, as_##d##n##_peek, as_##d##n##_at, as_##d##n##_release,	\
 },
 
+/* Of each shape and slot. */
+#define FEW_SIZES(X, d) X(8, d) X(16, d) X(28, d) X(56, d) X(100, d) X(1264, d)
+
 CONF_SIZES(TYPED, spsc)
-CONF_SIZES(TYPED, lanes)
+FEW_SIZES(TYPED, gated)
 
 static const struct conf_ops spsc[] = { CONF_SIZES(TYPED_OPS, spsc) { 0 } };
-static const struct conf_ops lanes[] = { CONF_SIZES(TYPED_OPS, lanes) { 0 } };
+static const struct conf_ops gated[] = { FEW_SIZES(TYPED_OPS, gated) { 0 } };
 
 /* By enum ringq_discipline. */
 static const struct conf_ops *const typed_ops[] = {
 	[RINGQ_SPSC] = spsc,
-	[RINGQ_LANES] = lanes,
+	[RINGQ_GATED] = gated,
 };
 
 const struct conf_ops *conf_typed(size_t size)
