@@ -26,7 +26,11 @@
 #define CONF_CONSUMERS	(1u << 5)	/* likewise */
 #define CONF_KEEPS	(1u << 6)	/* what is sent waits for a consumer who is yet to come */
 #define CONF_CLAIMS	(1u << 7)	/* ports of a side claim from one index */
-#define CONF_SPSC	(1u << 8)	/* for what is the same in all disciplines */
+#define CONF_EACH	(1u << 8)	/* who is not too slow gets each message; else the newest */
+#define CONF_LOSSY	(1u << 9)	/* who is too slow is told what he lost */
+#define CONF_LATEST	(1u << 10)	/* not CONF_EACH */
+#define CONF_GATED	(1u << 11)	/* the producer waits for the slowest consumer that there is */
+#define CONF_SPSC	(1u << 12)	/* for what is the same in all disciplines */
 
 struct conf_discipline {
 	const char *name;	/* as in the names of cases */
@@ -69,6 +73,8 @@ extern const struct conf_case conf_coming[];
 extern const struct conf_case conf_closing[];
 extern const struct conf_case conf_crowd[];
 extern const struct conf_case conf_strategies[];
+extern const struct conf_case conf_lossy[];
+extern const struct conf_case conf_latest[];
 extern const struct conf_case conf_death[];
 extern const struct conf_case conf_sharing[];
 extern const struct conf_case conf_names[];

@@ -2,12 +2,17 @@
 /* The disciplines, and what each promises: the cases ask for promises, not for names. */
 #include "conformance.h"
 
-#define QUEUE (CONF_LOSSLESS | CONF_KEEPS | CONF_ONCE)
+#define QUEUE (CONF_LOSSLESS | CONF_KEEPS | CONF_ONCE | CONF_EACH)
 #define FIFO (CONF_ELEMENTS | QUEUE)
+#define BROADCAST (CONF_ORDER | CONF_CONSUMERS)
 
 const struct conf_discipline conf_disciplines[] = {
 	{ "spsc", RINGQ_SPSC, 0, FIFO | CONF_SPSC | CONF_ORDER },
-	{ "gated", RINGQ_GATED, 0, CONF_ELEMENTS | CONF_LOSSLESS | CONF_ORDER | CONF_CONSUMERS },
+	{ "gated", RINGQ_GATED, 0,
+	  BROADCAST | CONF_ELEMENTS | CONF_LOSSLESS | CONF_EACH | CONF_GATED },
+	{ "lossy", RINGQ_LOSSY, 0, BROADCAST | CONF_ELEMENTS | CONF_EACH | CONF_LOSSY },
+	{ "latest", RINGQ_LATEST, 0, BROADCAST | CONF_ELEMENTS | CONF_LATEST },
 	{ "spsc-records", RINGQ_SPSC, RINGQ_RECORDS, QUEUE | CONF_ORDER },
+	{ "lossy-records", RINGQ_LOSSY, RINGQ_RECORDS, BROADCAST | CONF_EACH | CONF_LOSSY },
 	{ 0 }
 };

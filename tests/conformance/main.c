@@ -47,6 +47,8 @@ static const struct theme {
 	{ conf_closing, CONF_LOSSLESS },
 	{ conf_crowd, CONF_LOSSLESS },
 	{ conf_strategies, CONF_LOSSLESS },
+	{ conf_lossy, CONF_LOSSY },
+	{ conf_latest, CONF_LATEST },
 	{ conf_death, CONF_LOSSLESS },
 	{ conf_sharing, CONF_SPSC },
 	{ conf_names, CONF_SPSC },

@@ -58,6 +58,16 @@ static void give_up(struct ringq_port *port, const struct conf_ops *ops, uint64_
 		EXPECT(ops->commit(port, 0), 0);
 }
 
+/* All of it must be had at once, so not more than there can be. */
+static uint64_t most_reserved(const struct ringq_port *port, const struct conf_ops *ops)
+{
+	uint64_t most = port->capacity;
+
+	if (conf.discipline->has & CONF_LOSSY && ops->size < RINGQ_LINE_ROOM)
+		most -= RINGQ_LINE_ROOM / ops->size - 1;
+	return most < ops->most ? most : ops->most;
+}
+
 static uint64_t produce_in_place(struct ringq_port *port, const struct conf_ops *ops,
 				 const struct conf_way *way, uint64_t seq, uint64_t m)
 {
@@ -65,11 +75,8 @@ static uint64_t produce_in_place(struct ringq_port *port, const struct conf_ops 
 	void *room;
 	int r;
 
-	/* All of it must be had at once, so not more than there can be. */
-	if (m > port->capacity)
-		m = port->capacity;
-	if (m > ops->most)
-		m = ops->most;
+	if (m > most_reserved(port, ops))
+		m = most_reserved(port, ops);
 	r = ops->reserve(port, m, timeout);
 	if (in_vain(r, way, timeout))
 		return 0;

@@ -13,7 +13,7 @@ struct elem##n {									\
 CONF_SIZES(ELEMENT)
 
 /* A typed port is its port and nothing else. */
-#define TYPED(n, d)									\
+#define TYPED_ONE(n, d)									\
 RINGQ_TYPED(d##n, struct elem##n, d);							\
 static int as_##d##n##_attach(struct ringq *ring, enum ringq_role role,		\
 			      struct ringq_port *p)					\
@@ -25,11 +25,6 @@ static int as_##d##n##_attach(struct ringq *ring, enum ringq_role role,		\
 static int as_##d##n##_send(struct ringq_port *p, const void *msg, int64_t timeout)	\
 {											\
 	return d##n##_send((struct d##n##_producer *)p, msg, timeout);			\
-}											\
-static int64_t as_##d##n##_send_many(struct ringq_port *p, const void *msgs,		\
-				     uint64_t count, int64_t timeout)			\
-{											\
-	return d##n##_send_many((struct d##n##_producer *)p, msgs, count, timeout);	\
 }											\
 static int as_##d##n##_reserve(struct ringq_port *p, uint64_t count, int64_t timeout)	\
 {											\
@@ -47,11 +42,6 @@ static int as_##d##n##_recv(struct ringq_port *p, void *msg, int64_t timeout)		\
 {											\
 	return d##n##_recv((struct d##n##_consumer *)p, msg, timeout);			\
 }											\
-static int64_t as_##d##n##_recv_many(struct ringq_port *p, void *msgs, uint64_t count,	\
-				     int64_t timeout)					\
-{											\
-	return d##n##_recv_many((struct d##n##_consumer *)p, msgs, count, timeout);	\
-}											\
 static int64_t as_##d##n##_peek(struct ringq_port *p, uint64_t count, int64_t timeout)	\
 {											\
 	return d##n##_peek((struct d##n##_consumer *)p, count, timeout);		\
@@ -65,25 +55,53 @@ static int as_##d##n##_release(struct ringq_port *p, uint64_t count)			\
 	return d##n##_release((struct d##n##_consumer *)p, count);			\
 }
 
-#define TYPED_OPS(n, d) {								\
-	n, UINT64_MAX, as_##d##n##_attach, as_##d##n##_send, as_##d##n##_send_many,			\
+#define TYPED_MANY(n, d)								\
+static int64_t as_##d##n##_send_many(struct ringq_port *p, const void *msgs,		\
+				     uint64_t count, int64_t timeout)			\
+{											\
+	return d##n##_send_many((struct d##n##_producer *)p, msgs, count, timeout);	\
+}											\
+static int64_t as_##d##n##_recv_many(struct ringq_port *p, void *msgs, uint64_t count,	\
+				     int64_t timeout)					\
+{											\
+	return d##n##_recv_many((struct d##n##_consumer *)p, msgs, count, timeout);	\
+}
+
+#define TYPED(n, d)									\
+TYPED_ONE(n, d)										\
+TYPED_MANY(n, d)
+
+#define TYPED_OPS_WITH(n, d, send_many, recv_many) {					\
+	n, UINT64_MAX, as_##d##n##_attach, as_##d##n##_send, send_many,			\
 	as_##d##n##_reserve, as_##d##n##_room, as_##d##n##_commit, as_##d##n##_recv,	\
-	as_##d##n##_recv_many, as_##d##n##_peek, as_##d##n##_at, as_##d##n##_release,	\
+	recv_many, as_##d##n##_peek, as_##d##n##_at, as_##d##n##_release,		\
 },
+
+#define TYPED_OPS(n, d) \
+	TYPED_OPS_WITH(n, d, as_##d##n##_send_many, as_##d##n##_recv_many)
+
+/* Of values there are never many. */
+#define TYPED_VALUE_OPS(n, d) TYPED_OPS_WITH(n, d, ringq_send_many, ringq_recv_many)
 
 /* Of each shape and slot. */
 #define FEW_SIZES(X, d) X(8, d) X(16, d) X(28, d) X(56, d) X(100, d) X(1264, d)
 
 CONF_SIZES(TYPED, spsc)
 FEW_SIZES(TYPED, gated)
+FEW_SIZES(TYPED, lossy)
+FEW_SIZES(TYPED_ONE, latest)
 
 static const struct conf_ops spsc[] = { CONF_SIZES(TYPED_OPS, spsc) { 0 } };
+static const struct conf_ops lossy[] = { FEW_SIZES(TYPED_OPS, lossy) { 0 } };
+static const struct conf_ops latest[] = { FEW_SIZES(TYPED_VALUE_OPS, latest) { 0 } };
 static const struct conf_ops gated[] = { FEW_SIZES(TYPED_OPS, gated) { 0 } };
 
 /* By enum ringq_discipline. */
 static const struct conf_ops *const typed_ops[] = {
 	[RINGQ_SPSC] = spsc,
 	[RINGQ_GATED] = gated,
+	[RINGQ_LOSSY] = lossy,
+	[RINGQ_LATEST] = latest,
 };
 
 const struct conf_ops *conf_typed(size_t size)
