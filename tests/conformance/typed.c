@@ -87,11 +87,19 @@ TYPED_MANY(n, d)
 #define FEW_SIZES(X, d) X(8, d) X(16, d) X(28, d) X(56, d) X(100, d) X(1264, d)
 
 CONF_SIZES(TYPED, spsc)
+FEW_SIZES(TYPED, mpsc)
+FEW_SIZES(TYPED, spmc)
+FEW_SIZES(TYPED, mpmc)
+FEW_SIZES(TYPED, lanes)
 FEW_SIZES(TYPED, gated)
 FEW_SIZES(TYPED, lossy)
 FEW_SIZES(TYPED_ONE, latest)
 
 static const struct conf_ops spsc[] = { CONF_SIZES(TYPED_OPS, spsc) { 0 } };
+static const struct conf_ops mpsc[] = { FEW_SIZES(TYPED_OPS, mpsc) { 0 } };
+static const struct conf_ops spmc[] = { FEW_SIZES(TYPED_OPS, spmc) { 0 } };
+static const struct conf_ops mpmc[] = { FEW_SIZES(TYPED_OPS, mpmc) { 0 } };
+static const struct conf_ops lanes[] = { FEW_SIZES(TYPED_OPS, lanes) { 0 } };
 static const struct conf_ops lossy[] = { FEW_SIZES(TYPED_OPS, lossy) { 0 } };
 static const struct conf_ops latest[] = { FEW_SIZES(TYPED_VALUE_OPS, latest) { 0 } };
 static const struct conf_ops gated[] = { FEW_SIZES(TYPED_OPS, gated) { 0 } };
@@ -99,6 +107,10 @@ static const struct conf_ops gated[] = { FEW_SIZES(TYPED_OPS, gated) { 0 } };
 /* By enum ringq_discipline. */
 static const struct conf_ops *const typed_ops[] = {
 	[RINGQ_SPSC] = spsc,
+	[RINGQ_MPSC] = mpsc,
+	[RINGQ_SPMC] = spmc,
+	[RINGQ_MPMC] = mpmc,
+	[RINGQ_LANES] = lanes,
 	[RINGQ_GATED] = gated,
 	[RINGQ_LOSSY] = lossy,
 	[RINGQ_LATEST] = latest,
