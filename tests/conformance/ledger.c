@@ -68,7 +68,7 @@ static void check_order(const struct conf_reader *reader, uint32_t producer, uin
 	bool gaps = l->consumers > 1 && conf.discipline->has & CONF_ONCE;
 
 	/* What another had in hand comes when it comes, where others have gone on meanwhile. */
-	if (conf.discipline->has & CONF_CLAIMS && flags & RINGQ_REDELIVERED)
+	if (conf.discipline->has & CONF_CLAIMS && gaps && flags & RINGQ_REDELIVERED)
 		return;
 	CHECK(gaps ? n >= *next : n == *next, "consumer %u got %u:%llu, after all before %llu",
 	      reader->consumer, producer, (unsigned long long)n, (unsigned long long)*next);

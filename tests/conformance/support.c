@@ -120,8 +120,14 @@ uint64_t conf_number(const struct ringq_port *port)
 
 void conf_expect_number(const struct ringq_port *port, uint64_t n)
 {
-	/* Who reads several queues has no position before he reads from one. */
-	if (port->role == RINGQ_PRODUCER || conf.discipline->has & CONF_ORDER)
+	uint32_t has = conf.discipline->has;
+
+	/*
+	 * Who reads several queues has no position before he reads from one; and where consumers
+	 * claim from one index, what was left in hand lies below it.
+	 */
+	if (port->role == RINGQ_PRODUCER ||
+	    (has & CONF_ORDER && !(has & CONF_CLAIMS && has & CONF_CONSUMERS)))
 		EXPECT(conf_number(port), n);
 }
 
