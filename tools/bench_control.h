@@ -25,7 +25,7 @@ struct control {
 };
 
 #define CONTROL_TYPED(name, type)							\
-static inline int name##_send(struct control *c, const type *msg)			\
+RINGQ_TYPED_FN int name##_send(struct control *c, const type *msg)			\
 {											\
 	uint64_t tail = c->tail;							\
 											\
@@ -38,7 +38,7 @@ static inline int name##_send(struct control *c, const type *msg)			\
 	ringq_store_release(&c->tail, tail + 1);					\
 	return 1;									\
 }											\
-static inline int name##_recv(struct control *c, type *msg)				\
+RINGQ_TYPED_FN int name##_recv(struct control *c, type *msg)				\
 {											\
 	uint64_t head = c->head;							\
 											\
@@ -51,7 +51,7 @@ static inline int name##_recv(struct control *c, type *msg)				\
 	ringq_store_release(&c->head, head + 1);					\
 	return 1;									\
 }											\
-static inline int64_t name##_send_many(struct control *c, const type *msgs, uint64_t n)	\
+RINGQ_TYPED_FN int64_t name##_send_many(struct control *c, const type *msgs, uint64_t n)	\
 {											\
 	uint64_t tail = c->tail, room = c->known_head + c->mask + 1 - tail, row;	\
 	type *elems = c->elems;								\
@@ -72,7 +72,7 @@ static inline int64_t name##_send_many(struct control *c, const type *msgs, uint
 	ringq_store_release(&c->tail, tail + n);					\
 	return n;									\
 }											\
-static inline int64_t name##_recv_many(struct control *c, type *msgs, uint64_t n)	\
+RINGQ_TYPED_FN int64_t name##_recv_many(struct control *c, type *msgs, uint64_t n)	\
 {											\
 	uint64_t head = c->head, there = c->known_tail - head, row;			\
 	const type *elems = c->elems;							\
