@@ -5,14 +5,10 @@
  * the producer runs.
  */
 #include "records.h"
-#include "../quiet.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define MS INT64_C(1000000)
 #define SECOND (1000 * MS)
@@ -277,15 +273,6 @@ static void read_until_killed(int fd, uint64_t *seen)
 	}
 }
 
-static void join_killed(pid_t pid)
-{
-	int status = 0;
-
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
-		fail_msg("the child ended by itself: %x", status);
-}
-
 /* A dead reader's place is kept, and the next goes on there; or it is not waited for. */
 static void readers_killed(void **state)
 {
@@ -306,8 +293,7 @@ static void readers_killed(void **state)
 		for (round = 0; round < 30; round++) {
 			if (!k)
 				seen[1] = 0;
-			quiet();
-			pid = fork();
+			pid = child();
 			if (pid == 0)
 				read_until_killed(ringq_fd(row.ring), seen);
 			while (!__atomic_load_n(&seen[1], __ATOMIC_ACQUIRE))
