@@ -283,7 +283,7 @@ static uint64_t latest_len(const struct ringq_port *p)
 /* How many messages the slowest reader has not seen, of those that are there. */
 static uint64_t lossy_unread(const struct ringq_port *p)
 {
-	return p->pos - ringq_slowest(p, p->pos, RINGQ_SIDE_MAX);
+	return p->pos - ringq_slowest(p, p->pos);
 }
 
 static int lossy_intact(const struct ringq_port *p)

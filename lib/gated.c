@@ -9,14 +9,14 @@
 
 uint64_t ringq_gated_peer_done(const struct ringq_port *p)
 {
-	uint64_t done = ringq_slowest(p, p->pos, RINGQ_SIDE_MAX), again;		/* W1 */
+	uint64_t done = ringq_slowest(p, p->pos), again;		/* W1 */
 
 	for (;;) {
 		ringq_store_release(&p->page->oldest, done);				/* W1a */
 		ringq_compiler_barrier();
 		if (p->ring->geometry.flags & RINGQ_FENCE)
 			atomic_thread_fence(memory_order_seq_cst);
-		again = ringq_slowest(p, p->pos, RINGQ_SIDE_MAX);			/* W1b */
+		again = ringq_slowest(p, p->pos);			/* W1b */
 		if ((int64_t)(again - done) >= 0)
 			return done;
 		done = again;
@@ -71,6 +71,30 @@ static int gated_succeed(struct ringq_port *p, uint64_t tail)
 	return -EBADMSG;
 }
 
+/*
+ * What the slowest of the other readers has not released; the tail, if there is no other. One
+ * that is just arriving does not count: its gate may be anywhere, also where no record begins.
+ */
+static uint64_t gated_oldest(const struct ringq_port *p, uint64_t tail)
+{
+	const struct ringq_attention *a = ringq_attention_of(p->ring, p->base);
+	uint64_t most = 0, behind;
+	uint32_t i;
+
+	for (i = 0; i < p->ring->geometry.consumers; i++) {
+		struct ringq_port_page *page = ringq_port_page(p->ring, p->base, RINGQ_CONSUMER, i);
+
+		if (i == p->index ||
+		    !(ringq_bit(a->live[RINGQ_CONSUMER], i) || ringq_bit(a->kept, i)) ||
+		    ringq_claim_state(ringq_load_acquire(&page->claim)) != RINGQ_OWN)
+			continue;
+		behind = tail - ringq_load_acquire(&page->progress.done);
+		if (behind > most && behind <= p->capacity)
+			most = behind;
+	}
+	return tail - most;
+}
+
 int ringq_gated_arrive(struct ringq_port *p, const struct ringq_attach_opts *opts,
 		       int (*tail)(const struct ringq_port *port, uint64_t *pos))
 {
@@ -99,7 +123,7 @@ int ringq_gated_arrive(struct ringq_port *p, const struct ringq_attach_opts *opt
 		return r;
 	if (oldest > end)
 		return -EBADMSG;
-	pos = opts->flags & RINGQ_OLDEST ? ringq_slowest(p, end, p->index) : end;
+	pos = opts->flags & RINGQ_OLDEST ? gated_oldest(p, end) : end;
 	if (pos < oldest)
 		pos = oldest;
 	ringq_progress_move(p->progress, pos);						/* A4 */
@@ -129,7 +153,7 @@ static uint64_t gated_lag(const struct ringq_port *p)
 /* How many messages the slowest reader has not released. */
 static uint64_t gated_len(const struct ringq_port *p)
 {
-	return p->pos - ringq_slowest(p, p->pos, RINGQ_SIDE_MAX);
+	return p->pos - ringq_slowest(p, p->pos);
 }
 
 RINGQ_PRODUCER_TWINS(gated)

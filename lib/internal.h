@@ -8,7 +8,7 @@
  *   backoff.c   pauses that grow                             (public)
  *   spsc.c      SPSC: the slow paths of ringq/spsc.h, and its tables of operations
  *   lanes.c     LANES: which lane a consumer reads next, and its table of operations
- *   records.c, lossy_records.c     likewise, for records
+ *   records.c, lanes_records.c, lossy_records.c     likewise, for records
  *   gated.c     GATED: where the slowest reader is; a reader's arrival
  *   broadcast.c LOSSY and LATEST: the slow paths of ringq/broadcast.h
  *   mpmc.c      MPSC, SPMC, MPMC: likewise of ringq/mpmc.h
@@ -379,22 +379,31 @@ int ringq_corrupt(struct ringq_port *port);
 /* records.c */
 extern const struct ringq_ops ringq_records_producer;
 extern const struct ringq_ops ringq_records_consumer;
+extern const struct ringq_ops ringq_gated_records_consumer;
 /* A record at the consumer's position: 1; none: 0; or -EBADMSG. */
 int ringq_records_fetch(struct ringq_port *port, struct ringq_found *found);
 /* The port at a position of a lane, with nothing known of what is there: 0, or -EBADMSG. */
 int ringq_records_place(struct ringq_port *port, uint32_t lane, uint64_t pos);
-/* Where a walk over published records ended, how many there were, and the last of them. */
+/* Where a walk over published records ended, and whether nothing, or nonsense, is there. */
 struct ringq_walk {
 	uint64_t pos;
 	uint64_t count;
 	struct ringq_found last;
+	bool astray;
 };
 /* Walks from where a record begins until that position, at most a lap. */
 struct ringq_walk ringq_records_walk(const struct ringq_port *port, uint32_t head, uint64_t from,
 				     uint64_t until);
+/* The records that are published in a lane from a position on, whatever lane the port is in. */
+struct ringq_walk ringq_records_ahead(const struct ringq_port *port, uint32_t lane, uint64_t pos);
+/* A consumer's limit and flags: what its predecessor had in hand. */
+void ringq_records_inherit(struct ringq_port *port);
 /* A producer goes on behind the last record of its predecessor: 0, or -EBADMSG. */
 int ringq_records_succeed(struct ringq_port *port, uint32_t lane, uint32_t head,
 			  struct ringq_found *last);
+
+/* lanes_records.c */
+extern const struct ringq_ops ringq_lanes_records_consumer;
 
 /* lossy_records.c */
 extern const struct ringq_ops ringq_lossy_records_producer;
@@ -424,6 +433,8 @@ extern const struct ringq_ops ringq_lanes_consumer;
 /* A consumer's ops->attach, given how it reads inside a lane, and ops->detach. */
 int ringq_lanes_attach(struct ringq_port *port, const struct ringq_cursor *cursor);
 void ringq_lanes_detach(struct ringq_port *port);
+/* What is in all lanes, in whosever hand. */
+uint64_t ringq_lanes_len(const struct ringq_port *port);
 
 /* mpmc.c */
 extern const struct ringq_ops ringq_mpmc_producer;
@@ -472,8 +483,8 @@ int ringq_repair(struct ringq *ring, uint32_t role, uint32_t index);
 /* wait.c */
 int64_t ringq_now(void);
 bool ringq_ready(const struct ringq_port *port, uint64_t need);
-/* GATED: where the slowest reader but one is, at most a lap behind pos; pos, if there is none. */
-uint64_t ringq_slowest(const struct ringq_port *port, uint64_t pos, uint32_t skip);
+/* GATED: where the slowest reader is, at most a lap behind pos; pos, if there is none. */
+uint64_t ringq_slowest(const struct ringq_port *port, uint64_t pos);
 /* Is a position of a lane, any number, or a later one in its place, published? */
 bool ringq_published(const struct ringq_port *port, uint32_t lane, uint64_t pos);
 /* Everything that a producer of a ring with claims has sent is released. */

@@ -2,7 +2,7 @@
 /*
  * LANES: which lane a consumer reads next. The idea, the ordering table and what a kill leaves
  * are in ringq/lanes.h. What is done inside a lane is that of the port's cursor: spsc.c's for
- * elements.
+ * elements, records.c's for records (lanes_records.c).
  */
 #include "twins.h"
 
@@ -405,8 +405,7 @@ void ringq_lanes_detach(struct ringq_port *p)
 	ringq_lanes_end(p);
 }
 
-/* What is in all lanes, in whosever hand. */
-static uint64_t lanes_len(const struct ringq_port *p)
+uint64_t ringq_lanes_len(const struct ringq_port *p)
 {
 	uint64_t len = 0;
 	uint32_t i;
@@ -501,6 +500,6 @@ RINGQ_AT_TWIN(lanes)
 const struct ringq_ops ringq_lanes_consumer = {
 	.attach = lanes_attach_consumer,
 	.detach = ringq_lanes_detach,
-	.len = lanes_len,
+	.len = ringq_lanes_len,
 	RINGQ_CONSUMER_OPS(lanes),
 };

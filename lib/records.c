@@ -74,8 +74,11 @@ struct ringq_walk ringq_records_walk(const struct ringq_port *p, uint32_t head, 
 	while (walk.pos < until) {
 		at = p->data + (walk.pos & (p->ring->geometry.capacity - 1));
 		word = ringq_load_acquire((const __u64 *)at);
-		if (!word || !ringq_record_parse(p, head, at, word, &f) ||
-		    walk.pos + f.span - from > p->capacity)
+		if (!word)
+			break;
+		walk.astray = !ringq_record_parse(p, head, at, word, &f) ||
+			      walk.pos + f.span - from > p->capacity;
+		if (walk.astray)
 			break;
 		walk.pos += f.span;
 		walk.last = f;
@@ -84,11 +87,17 @@ struct ringq_walk ringq_records_walk(const struct ringq_port *p, uint32_t head, 
 	return walk;
 }
 
+/* One that somebody left may be anything. */
+static bool records_is_position(const struct ringq_port *p, uint64_t pos)
+{
+	return pos - p->ring->geometry.first <= RINGQ_FIRST_MAX && !(pos % RINGQ_RECORD_ALIGN);
+}
+
 int ringq_records_place(struct ringq_port *p, uint32_t lane, uint64_t pos)
 {
 	const struct ringq_geometry *g = &p->ring->geometry;
 
-	if (pos - g->first > RINGQ_FIRST_MAX || pos % RINGQ_RECORD_ALIGN)
+	if (!records_is_position(p, pos))
 		return -EBADMSG;
 	p->pos = pos;
 	p->limit = pos;
@@ -97,6 +106,15 @@ int ringq_records_place(struct ringq_port *p, uint32_t lane, uint64_t pos)
 	p->records.end = p->data_end + (ringq_is_mirrored(g) ? g->capacity : 0);
 	p->elem = p->data + (pos & (g->capacity - 1));
 	return 0;
+}
+
+struct ringq_walk ringq_records_ahead(const struct ringq_port *p, uint32_t lane, uint64_t pos)
+{
+	struct ringq_port there = *p;
+
+	if (ringq_records_place(&there, lane, pos) < 0)
+		return (struct ringq_walk){ .pos = pos, .astray = true };
+	return ringq_records_walk(&there, RINGQ_RECORD_HEAD, pos, UINT64_MAX);
 }
 
 int ringq_records_succeed(struct ringq_port *p, uint32_t lane, uint32_t head,
@@ -111,7 +129,7 @@ int ringq_records_succeed(struct ringq_port *p, uint32_t lane, uint32_t head,
 	walk = ringq_records_walk(p, head, pos, UINT64_MAX);
 	*last = walk.last;
 	ringq_records_place(p, lane, walk.pos);
-	return ringq_load_acquire((const __u64 *)p->elem) ? -EBADMSG : 0;
+	return walk.astray ? -EBADMSG : 0;
 }
 
 static int records_attach_producer(struct ringq_port *p, const struct ringq_attach_opts *opts)
@@ -136,8 +154,8 @@ static int records_attach_producer(struct ringq_port *p, const struct ringq_atta
 	return 0;
 }
 
-/* What the predecessor had in hand. Beyond what is published a garbled word means nothing. */
-static void records_inherit(struct ringq_port *p)
+/* Beyond what is published a garbled word means nothing. */
+void ringq_records_inherit(struct ringq_port *p)
 {
 	p->flags = 0;
 	p->taken = ringq_load_acquire(&p->progress->taken);
@@ -160,8 +178,38 @@ static int records_attach_consumer(struct ringq_port *p, const struct ringq_atta
 	if (r < 0)
 		return r;
 	ringq_store_relaxed(&p->progress->hand, p->pos);
-	records_inherit(p);
+	ringq_records_inherit(p);
 	return 0;
+}
+
+/*
+ * GATED, for a reader that arrives, or succeeds another: how far records are published. From the
+ * producer's done, or the reader's own, on nothing is overwritten while the reader's gate is
+ * where it is: no record, and no header.
+ */
+static int records_tail(const struct ringq_port *p, uint64_t *tail)
+{
+	const struct ringq_port_page *writer = ringq_port_page(p->ring, p->base, RINGQ_PRODUCER, 0);
+	uint64_t from = ringq_load_acquire(&writer->progress.done);
+	uint64_t own = ringq_load_acquire(&p->progress->done);
+	struct ringq_walk walk;
+
+	if (own > from)
+		from = own;
+	if (!records_is_position(p, from))
+		return -EBADMSG;
+	walk = ringq_records_walk(p, RINGQ_RECORD_HEAD, from, UINT64_MAX);
+	*tail = walk.pos;
+	return walk.astray ? -EBADMSG : 0;
+}
+
+static int gated_records_attach_consumer(struct ringq_port *p, const struct ringq_attach_opts *opts)
+{
+	int r = ringq_records_place(p, 0, p->ring->geometry.first);
+
+	if (r == 0)
+		r = ringq_gated_arrive(p, opts, records_tail);
+	return r < 0 ? r : records_attach_consumer(p, opts);
 }
 
 /* How many records the consumer, or the slowest of them, has not released. */
@@ -258,6 +306,7 @@ const struct ringq_ops ringq_records_producer = {
 	.reserve_record = records_reserve,
 	.commit_record = records_commit_size,
 	.commit = records_commit,
+	.peer_done = ringq_gated_peer_done,
 	.drain = ringq_spsc_drain,
 	.len = records_len_producer,
 	.room = records_room_producer,
@@ -272,5 +321,18 @@ const struct ringq_ops ringq_records_consumer = {
 	.release = records_release,
 	.record = records_next,
 	.len = records_len_consumer,
+	.room = records_room_consumer,
+};
+
+const struct ringq_ops ringq_gated_records_consumer = {
+	.attach = gated_records_attach_consumer,
+	.detach = ringq_gated_leave,
+	.recv_record = records_recv,
+	.recv_records = records_recv_many,
+	.peek = records_peek,
+	.release = records_release,
+	.record = records_next,
+	.len = records_len_consumer,
+	.lag = records_len_consumer,
 	.room = records_room_consumer,
 };

@@ -85,6 +85,8 @@ const struct ringq_ops *ringq_ops_of(uint32_t discipline, uint32_t shape, uint32
 	};
 	static const struct ringq_ops *const records[][2] = {
 		[RINGQ_SPSC] = { &ringq_records_producer, &ringq_records_consumer },
+		[RINGQ_LANES] = { &ringq_records_producer, &ringq_lanes_records_consumer },
+		[RINGQ_GATED] = { &ringq_records_producer, &ringq_gated_records_consumer },
 		[RINGQ_LOSSY] = { &ringq_lossy_records_producer, &ringq_lossy_records_consumer },
 	};
 

@@ -127,11 +127,11 @@ bool ringq_ready(const struct ringq_port *p, uint64_t need)
 	return ringq_is_ready(&view, need);
 }
 
-uint64_t ringq_slowest(const struct ringq_port *p, uint64_t pos, uint32_t skip)
+uint64_t ringq_slowest(const struct ringq_port *p, uint64_t pos)
 {
 	const struct ringq_view view = ringq_view_of(p);
 
-	return ringq_view_slowest(&view, pos, skip);
+	return ringq_view_slowest(&view, pos);
 }
 
 bool ringq_published(const struct ringq_port *p, uint32_t lane, uint64_t pos)

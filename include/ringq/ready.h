@@ -191,11 +191,11 @@ static inline __u64 ringq_view_gates(const struct ringq_view *v, __u32 i)
 }
 
 /*
- * GATED: where the slowest consumer is, at most a lap behind pos; pos, if there is none. One of
- * them may be left out. (A place whose reader came and died during the look was seen neither as
- * live nor as kept; but then the epoch is another.)
+ * GATED: where the slowest consumer is, at most a lap behind pos; pos, if there is none. (A place
+ * whose reader came and died during the look was seen neither as live nor as kept; but then the
+ * epoch is another.)
  */
-static inline __u64 ringq_view_slowest(const struct ringq_view *v, __u64 pos, __u32 skip)
+static inline __u64 ringq_view_slowest(const struct ringq_view *v, __u64 pos)
 {
 	const __u64 at = v->layout->attention + offsetof(struct ringq_attention, epoch);
 	__u64 behind, gates = 0, epoch, one;
@@ -207,7 +207,7 @@ static inline __u64 ringq_view_slowest(const struct ringq_view *v, __u64 pos, __
 		for (i = 0; i < v->geometry->consumers; i++) {
 			if (i % 64 == 0)
 				gates = ringq_view_gates(v, i / 64);
-			if (i == skip || !(gates >> i % 64 & 1))
+			if (!(gates >> i % 64 & 1))
 				continue;
 			one = pos - RINGQ_VIEW_PROGRESS(v, ringq_view_progress(v, i), done);
 			if ((__s64)one > (__s64)behind)
@@ -301,7 +301,7 @@ static inline int ringq_producer_is_ready(const struct ringq_view *v, __u64 need
 						 offsetof(struct ringq_lane, progress), done);
 		break;
 	case RINGQ_GATED:
-		used = pos - ringq_view_slowest(v, pos, RINGQ_SIDE_MAX);
+		used = pos - ringq_view_slowest(v, pos);
 		break;
 	default:
 		used = pos - ringq_view_done(v);

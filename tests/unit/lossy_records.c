@@ -5,14 +5,10 @@
  * anywhere, and over the deaths of producers.
  */
 #include "records.h"
-#include "../quiet.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define MS INT64_C(1000000)
 
@@ -523,15 +519,14 @@ static void producers_killed(void **state)
 	struct ringq_port in;
 	struct row row;
 	uint32_t size;
-	int round, r, status;
+	int round, r;
 	pid_t pid;
 
 	(void)state;
 	open_row(&row, &opts);
 	assert_int_equal(ringq_attach(row.ring, RINGQ_CONSUMER, &in), 0);
 	for (round = 1; round <= 60; round++) {
-		quiet();
-		pid = fork();
+		pid = child();
 		if (pid == 0)
 			send_until_killed(ringq_fd(row.ring), sent);
 		want = got + 1 + next_random(&random) % 500;
@@ -548,8 +543,7 @@ static void producers_killed(void **state)
 			}
 			if (got == want && pid) {
 				kill(pid, SIGKILL);
-				assert_int_equal(waitpid(pid, &status, 0), pid);
-				assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+				join_killed(pid);
 				pid = 0;
 			}
 		}

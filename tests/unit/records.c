@@ -5,13 +5,9 @@
  * In pages, where the row is mapped twice, and in memory handed in, where its rest is left out.
  */
 #include "records.h"
-#include "../quiet.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define BOTH_WAIT (RINGQ_PRODUCER_WAIT | RINGQ_CONSUMER_WAIT)
 #define MS INT64_C(1000000)
@@ -752,15 +748,6 @@ static void predecessor_left(void **state)
 	}
 }
 
-static void join_killed(pid_t pid)
-{
-	int status = 0;
-
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
-		fail_msg("the child ended by itself: %x", status);
-}
-
 static void predecessor_killed(void **state)
 {
 	const struct ringq_opts opts = {
@@ -775,8 +762,7 @@ static void predecessor_killed(void **state)
 	open_row(&row, &opts);
 	assert_int_equal(ringq_attach(row.ring, RINGQ_PRODUCER, &out), 0);
 	send_seven(&out);
-	quiet();
-	pid = fork();
+	pid = child();
 	if (pid == 0) {
 		if (ringq_join_fd(ringq_fd(row.ring), NULL, &ring) < 0 || !look_at_four(ring, &in))
 			_exit(1);
@@ -857,8 +843,7 @@ static void producers_killed(void **state)
 	assert_int_equal(ringq_attach(row.ring, RINGQ_CONSUMER, &in), 0);
 	for (round = 0; round < 60; round++) {
 		*sent = 0;
-		quiet();
-		pid = fork();
+		pid = child();
 		if (pid == 0)
 			send_until_killed(ringq_fd(row.ring), sent);
 		/* Somewhere in its first laps, and sometimes while it waits. */

@@ -13,9 +13,15 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <ringq.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../quiet.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -127,6 +133,28 @@ static inline int is_ready(const struct ringq_port *port, uint64_t need)
 	};
 
 	return ringq_is_ready(&view, need);
+}
+
+/* A child, which does not outlive its parent, whatever the test comes to. 0 in the child. */
+static inline pid_t child(void)
+{
+	pid_t parent = getpid(), pid;
+
+	quiet();
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent))
+		_exit(99);
+	return pid;
+}
+
+static inline void join_killed(pid_t pid)
+{
+	int status = 0;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
+		fail_msg("the child ended by itself: %x", status);
 }
 
 /* Memory that a child shares. */

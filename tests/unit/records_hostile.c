@@ -261,6 +261,15 @@ static void no_record(void **state)
 	assert_null(ringq_record(&v.in, &cursor, &size));
 	close_victim(&v);
 
+	/* Headers all around: there cannot be more than a lap of them. */
+	open_victim(&v, &rings[0]);
+	for (cursor = 0; cursor < 120; cursor += 40)
+		memcpy(v.region + v.header.layout.data + cursor, &(uint64_t){ 33 }, 8);
+	memcpy(v.region + v.header.layout.data + 120, &(uint64_t){ RINGQ_RECORD_PAD }, 8);
+	assert_int_equal(ringq_peek(&v.in, 100, 0), 3);
+	assert_int_equal(ringq_len(&v.in), 3);
+	close_victim(&v);
+
 	/* At the end of the row there is no room for what is after a header. */
 	open_victim(&v, &rings[0]);
 	while (ringq_position(&v.in) < 120) {
