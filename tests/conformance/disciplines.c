@@ -18,6 +18,9 @@ const struct conf_discipline conf_disciplines[] = {
 	{ "lossy", RINGQ_LOSSY, 0, BROADCAST | CONF_ELEMENTS | CONF_EACH | CONF_LOSSY },
 	{ "latest", RINGQ_LATEST, 0, BROADCAST | CONF_ELEMENTS | CONF_LATEST },
 	{ "spsc-records", RINGQ_SPSC, RINGQ_RECORDS, QUEUE | CONF_ORDER },
+	{ "lanes-records", RINGQ_LANES, RINGQ_RECORDS, QUEUE | CONF_PRODUCERS | CONF_CONSUMERS },
+	{ "gated-records", RINGQ_GATED, RINGQ_RECORDS,
+	  BROADCAST | CONF_LOSSLESS | CONF_EACH | CONF_GATED },
 	{ "lossy-records", RINGQ_LOSSY, RINGQ_RECORDS, BROADCAST | CONF_EACH | CONF_LOSSY },
 	{ 0 }
 };
