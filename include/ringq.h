@@ -318,9 +318,10 @@ int ringq_reset(struct ringq *ring);
  *
  * Returns 0, or: -EBUSY the place is taken; -EPIPE this side of the ring has ended, or the
  * ring is closed and takes no producer; -EACCES the handle does not give this role;
- * -EBADMSG what the predecessor left makes no sense; -EOPNOTSUPP (memfd) /proc is not
- * mounted, or membarrier(2) is filtered and the ring is not RINGQ_FENCE; -ESTALE the handle
- * is the parent process's; -ENOMEM, -EMFILE, -EAGAIN (no thread for the agent).
+ * -EBADMSG what the predecessor left makes no sense; -ETIMEDOUT (MPSC, SPMC, MPMC) another port
+ * of this side is stopped in the middle of a call; -EOPNOTSUPP (memfd) /proc is not mounted, or
+ * membarrier(2) is filtered and the ring is not RINGQ_FENCE; -ESTALE the handle is the parent
+ * process's; -ENOMEM, -EMFILE, -EAGAIN (no thread for the agent).
  */
 int ringq_attach(struct ringq *ring, enum ringq_role role, struct ringq_port *port);
 
@@ -431,6 +432,9 @@ int64_t ringq_recv_many(struct ringq_port *port, void *msgs, uint64_t n, int64_t
  * ringq_commit() publishes, ringq_abort() gives up. One reservation a port. Returns 0, or
  * what ringq_send() returns.
  *
+ * MPSC, SPMC, MPMC: at most 4095. What is given up is no more room until the receivers have
+ * come by, unless the producer is alone on its side.
+ *
  * LOSSY and LATEST: the messages whose places are taken are lost at once to readers that are so
  * late, also if the reservation is given up. LATEST: one. LOSSY: at most the capacity + 1 less
  * the messages of a cache line, 56 / elem_size (1 if they are larger).
@@ -453,6 +457,9 @@ int ringq_commit(struct ringq_port *port, uint64_t n);
  * ringq_record()), which stay as they are until ringq_release(). Returns how many, 0 at
  * end-of-file, or what ringq_recv() returns. A consumer that dies before the release leaves
  * them to its successor, flagged.
+ *
+ * MPSC, SPMC, MPMC: at most 4095. If there are other consumers, the first of them to come gets
+ * what one that left or died had in hand. What is released in part stays this port's own.
  *
  * LOSSY and LATEST: the producer may overwrite them while they are looked at. What was made of
  * them counts only if ringq_release(), or ringq_intact() afterwards, says so. LATEST: one.

@@ -36,6 +36,7 @@
 struct report {
 	int over;		/* the call has returned */
 	uint64_t sent;		/* it may have sent numbers from first to first + sent - 1 */
+	uint64_t got;		/* so many were received, and the call returned */
 };
 
 /* To look at every single one, give 1. */
@@ -47,14 +48,16 @@ static struct ringq_port out, in;	/* ours, if the case wants them beside the vic
 static uint64_t number, first;
 
 struct victim {
+	const char *name;
 	enum ringq_role role;
-	bool out, in;		/* have we a port of that role while it acts? */
-	unsigned int stride;	/* one in so many instructions, times the scale */
+	void (*act)(struct ringq *ring, struct ringq_port *port);
+	bool alone;		/* nobody of its role is there while it acts */
+	unsigned int stride;	/* one in so many instructions, times the scale; 0: 1 */
 	unsigned int messages;	/* sent by us before */
 	void (*before)(void);	/* with our ports attached, before there is a victim */
-	void (*between)(void);	/* when the victim is attached */
-	void (*act)(struct ringq *ring, struct ringq_port *port);
-	const char *name;
+	void (*early)(struct ringq *ring, struct ringq_port *port);	/* before it is stepped */
+	void (*between)(void);	/* when it has done that */
+	void (*late)(void);	/* when it has stopped, and before it is killed */
 };
 
 static void attach(enum ringq_role role, struct ringq_port *port)
@@ -103,22 +106,26 @@ static void act_recv(struct ringq *r, struct ringq_port *port)
 	uint64_t msg;
 
 	(void)r;
-	ringq_recv(port, &msg, RINGQ_NOWAIT);
+	if (ringq_recv(port, &msg, RINGQ_NOWAIT) == 1)
+		report->got++;
 }
 
 static void act_recv_many(struct ringq *r, struct ringq_port *port)
 {
 	uint64_t msgs[3];
+	int64_t n;
 
 	(void)r;
-	ringq_recv_many(port, msgs, 3, RINGQ_NOWAIT);
+	n = ringq_recv_many(port, msgs, 3, RINGQ_NOWAIT);
+	if (n > 0)
+		report->got += n;
 }
 
 static void act_release_part(struct ringq *r, struct ringq_port *port)
 {
 	(void)r;
-	if (ringq_peek(port, 3, RINGQ_NOWAIT) > 0)
-		ringq_release(port, 1);
+	if (ringq_peek(port, 3, RINGQ_NOWAIT) > 0 && ringq_release(port, 1) == 0)
+		report->got++;
 }
 
 static void act_twice_send(struct ringq *r, struct ringq_port *port)
@@ -210,35 +217,57 @@ static void go_in(void)
 	ringq_detach(&in);
 }
 
+/* Takes what the victim may be about to take. */
+static void take_out(void)
+{
+	assert_int_equal(ringq_reserve(&out, 1, RINGQ_NOWAIT), 0);
+}
+
+static void take_in(void)
+{
+	ringq_peek(&in, 1, RINGQ_NOWAIT);
+}
+
 #define OUT RINGQ_PRODUCER
 #define IN RINGQ_CONSUMER
 
 static const struct victim victims[] = {
-	{ OUT, true, true, 1, 0, NULL, NULL, act_send, "send, by CAS" },
-	{ OUT, false, true, 1, 0, NULL, NULL, act_send, "send, alone" },
-	{ OUT, true, true, 1, 0, NULL, NULL, act_send_many, "send_many, by CAS" },
-	{ OUT, false, true, 1, 0, NULL, NULL, act_send_many, "send_many, alone" },
-	{ OUT, true, true, 1, 0, NULL, NULL, act_commit_part, "commit a part, by CAS" },
-	{ OUT, false, true, 1, 0, NULL, NULL, act_commit_part, "commit a part, alone" },
-	{ OUT, false, true, 2, 0, NULL, come_out, act_twice_send, "send, alone no more" },
-	{ OUT, true, true, 5, 0, NULL, go_out, act_twice_send, "send, alone again" },
-	{ IN, true, true, 1, 4, NULL, NULL, act_recv, "recv, by CAS" },
-	{ IN, true, false, 1, 4, NULL, NULL, act_recv, "recv, alone" },
-	{ IN, true, true, 2, 4, NULL, NULL, act_recv_many, "recv_many, by CAS" },
-	{ IN, true, false, 1, 4, NULL, NULL, act_recv_many, "recv_many, alone" },
-	{ IN, true, true, 1, 4, NULL, NULL, act_release_part, "release a part, by CAS" },
-	{ IN, true, false, 1, 4, NULL, NULL, act_release_part, "release a part, alone" },
-	{ IN, true, true, 1, 2, abort_two, NULL, act_recv, "recv behind tombstones, by CAS" },
-	{ IN, true, false, 1, 2, abort_two, NULL, act_recv, "recv behind tombstones, alone" },
-	{ IN, true, true, 2, 0, orphan_two, NULL, act_twice_recv, "recv of orphans" },
-	{ IN, true, false, 2, 4, NULL, come_in, act_twice_recv, "recv, alone no more" },
-	{ IN, true, true, 5, 4, NULL, go_in, act_twice_recv, "recv, alone again" },
-	{ OUT, false, true, 31, 0, NULL, NULL, act_attach_out, "attach a second producer" },
-	{ IN, true, false, 31, 4, NULL, NULL, act_attach_in, "attach a second consumer" },
-	{ OUT, true, true, 7, 0, NULL, NULL, act_detach_out, "detach a producer, by CAS" },
-	{ OUT, false, true, 7, 0, NULL, NULL, act_detach_out, "detach a producer, alone" },
-	{ IN, true, true, 7, 4, NULL, NULL, act_detach_in, "detach a consumer, by CAS" },
-	{ IN, true, false, 7, 4, NULL, NULL, act_detach_in, "detach a consumer, alone" },
+	{ "send, by CAS", OUT, act_send, .alone = false },
+	{ "send, alone", OUT, act_send, .alone = true },
+	{ "send_many, by CAS", OUT, act_send_many, .alone = false },
+	{ "send_many, alone", OUT, act_send_many, .alone = true },
+	{ "send_many, and another takes it", OUT, act_send_many, .late = take_out },
+	{ "commit a part, by CAS", OUT, act_commit_part, .alone = false },
+	{ "commit a part, alone", OUT, act_commit_part, .alone = true },
+	{ "commit a part, alone no more", OUT, act_commit_part, .alone = true,
+	  .between = come_out },
+	{ "send, alone no more", OUT, act_twice_send, .alone = true, .between = come_out },
+	{ "send, alone again", OUT, act_twice_send, .between = go_out, .stride = 5 },
+	{ "recv, by CAS", IN, act_recv, .messages = 4 },
+	{ "recv, alone", IN, act_recv, .messages = 4, .alone = true },
+	{ "recv_many, by CAS", IN, act_recv_many, .messages = 4 },
+	{ "recv_many, alone", IN, act_recv_many, .messages = 4, .alone = true },
+	{ "recv_many, and another takes it", IN, act_recv_many, .messages = 4, .late = take_in },
+	{ "release a part, by CAS", IN, act_release_part, .messages = 4 },
+	{ "release a part, alone", IN, act_release_part, .messages = 4, .alone = true },
+	{ "recv behind tombstones, by CAS", IN, act_recv, .messages = 2, .before = abort_two },
+	{ "recv behind tombstones, alone", IN, act_recv, .messages = 2, .before = abort_two,
+	  .alone = true },
+	{ "recv of orphans", IN, act_twice_recv, .before = orphan_two, .stride = 2 },
+	{ "recv, alone no more", IN, act_twice_recv, .messages = 4, .alone = true,
+	  .between = come_in },
+	{ "recv, alone until now", IN, act_recv, .messages = 4, .alone = true,
+	  .early = act_recv_many, .between = come_in },
+	{ "recv, alone again", IN, act_twice_recv, .messages = 4, .between = go_in,
+	  .stride = 5 },
+	{ "attach a second producer", OUT, act_attach_out, .alone = true, .stride = 31 },
+	{ "attach a second consumer", IN, act_attach_in, .messages = 4, .alone = true,
+	  .stride = 31 },
+	{ "detach a producer, by CAS", OUT, act_detach_out, .stride = 7 },
+	{ "detach a producer, alone", OUT, act_detach_out, .alone = true, .stride = 7 },
+	{ "detach a consumer, by CAS", IN, act_detach_in, .messages = 4, .stride = 7 },
+	{ "detach a consumer, alone", IN, act_detach_in, .messages = 4, .alone = true,
+	  .stride = 7 },
 };
 
 static void be_victim(const struct victim *v, int fd)
@@ -248,6 +277,8 @@ static void be_victim(const struct victim *v, int fd)
 
 	if (ringq_join_fd(fd, NULL, &mine) < 0 || ringq_attach(mine, v->role, &port) < 0)
 		_exit(1);
+	if (v->early)
+		v->early(mine, &port);
 	ptrace(PTRACE_TRACEME, 0, NULL, NULL);
 	raise(SIGSTOP);
 	v->act(mine, &port);
@@ -266,63 +297,78 @@ static void must_stop(pid_t pid)
 }
 
 /* Lets it live for so many instructions, or until it has done what it was to do. */
-static void step_and_kill(pid_t pid, unsigned int steps)
+static void step(pid_t pid, unsigned int steps)
 {
-	int status;
-
 	while (steps-- && !__atomic_load_n(&report->over, __ATOMIC_ACQUIRE)) {
 		assert_int_equal(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL), 0);
 		must_stop(pid);
 	}
+}
+
+static void end(pid_t pid)
+{
+	int status;
+
 	kill(pid, SIGKILL);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 }
 
-/* All that is there now: numbers, and which of them are flagged; how many. */
-static unsigned int receive_all(struct ringq_port *port, uint64_t *got, bool *again)
+/* What has come out of the ring since the victim was there. */
+static struct {
+	uint64_t number[MOST];
+	bool again[MOST];
+	unsigned int n;
+} got;
+
+static void take_note(const uint64_t *msg, const struct ringq_port *port)
 {
-	unsigned int n = 0;
+	unsigned int i = got.n++;
+
+	assert_true(got.n < MOST);
+	got.number[i] = *msg;
+	got.again[i] = ringq_flags(port);
+}
+
+/* All that is there now. Orphans come first; they, and what is fresh, are in order. */
+static void receive_all(void)
+{
+	struct ringq_port port;
+	unsigned int i, begin = got.n;
+	uint64_t msg;
 	int r;
 
-	for (;;) {
-		assert_true(n < MOST);
-		r = ringq_recv(port, &got[n], RINGQ_NOWAIT);
-		if (r == -EAGAIN)
-			return n;
-		assert_int_equal(r, 1);
-		again[n++] = ringq_flags(port);
+	attach(RINGQ_CONSUMER, &port);
+	while ((r = ringq_recv(&port, &msg, RINGQ_NOWAIT)) == 1)
+		take_note(&msg, &port);
+	assert_int_equal(r, -EAGAIN);
+	for (i = begin + 1; i < got.n; i++) {
+		assert_true(got.again[i - 1] >= got.again[i]);
+		if (got.again[i - 1] == got.again[i] &&
+		    (got.number[i - 1] < first) == (got.number[i] < first))
+			assert_true(got.number[i - 1] < got.number[i]);
 	}
+	ringq_detach(&port);
 }
 
 /*
- * Each number comes once. Of what we sent before, what is missing the victim has received; of
- * what the victim sent, the first ones are there. How many of both are there.
+ * Each number has come once. Of what we sent, what is missing the victim has received; of what
+ * the victim sent, the first ones have come. Returns how many of ours.
  */
 static unsigned int check_received(const struct victim *v, uint64_t before, bool over)
 {
-	uint64_t got[MOST];
-	bool again[MOST];
-	unsigned int n, i, ours = 0, its = 0;
-	struct ringq_port another;
-	uint64_t last = 0;
+	unsigned int i, j, ours = 0, its = 0;
 
-	attach(RINGQ_CONSUMER, &another);
-	n = receive_all(&another, got, again);
-	for (i = 0; i < n; i++) {
-		if (got[i] >= first) {
-			/* The victim's: a prefix, in order. */
-			assert_int_equal(got[i], first + its);
-			assert_false(again[i]);
-			its++;
-			continue;
+	for (i = 0; i < got.n; i++) {
+		for (j = 0; j < i; j++)
+			assert_int_not_equal(got.number[i], got.number[j]);
+		if (got.number[i] >= first) {
+			assert_int_equal(got.number[i], first + its++);
+			assert_false(got.again[i]);
+		} else {
+			assert_true(got.number[i] > before && got.number[i] <= number);
+			assert_true(!got.again[i] || v->role == IN);
+			ours++;
 		}
-		assert_true(got[i] > before && got[i] <= number);
-		/* Orphans come first, each lot in order. */
-		if (i && again[i] == again[i - 1])
-			assert_true(got[i] > last);
-		last = got[i];
-		assert_true(!again[i] || v->role == IN);
-		ours++;
 	}
 	assert_true(its <= report->sent);
 	if (v->role == OUT) {
@@ -330,8 +376,9 @@ static unsigned int check_received(const struct victim *v, uint64_t before, bool
 		if (over)
 			assert_int_equal(its, report->sent);
 	}
-	ringq_detach(&another);
-	return ours + its;
+	/* What the victim has got does not come again. */
+	assert_true(ours + report->got <= number - before);
+	return ours;
 }
 
 /* The ring takes as many as ever, in order, and who is alone needs no CAS. */
@@ -368,11 +415,27 @@ static void bury(void)
 	ringq_detach(&port);
 }
 
+/* What our ports hold is theirs, and they still work. */
+static void finish_ours(void)
+{
+	if (!out.error && out.held) {
+		*(uint64_t *)ringq_at(&out, 0) = ++number;
+		assert_int_equal(ringq_commit(&out, 1), 0);
+	}
+	if (!in.error && in.held) {
+		take_note(ringq_at(&in, 0), &in);
+		assert_int_equal(ringq_release(&in, 1), 0);
+	}
+	if (!out.error)
+		send_one(&out);
+	receive_all();
+}
+
 /* One death, after so many instructions; how many messages were left, in *left. */
 static bool die(const struct victim *v, unsigned int steps, unsigned int *left)
 {
-	bool alone_in = !v->in, alone_out = !v->out, over;
 	uint64_t before = number;
+	bool over;
 	unsigned int i;
 	pid_t pid;
 
@@ -383,10 +446,8 @@ static bool die(const struct victim *v, unsigned int steps, unsigned int *left)
 		v->before();
 	for (i = 0; i < v->messages; i++)
 		send_one(&out);
-	if (alone_out)
-		ringq_detach(&out);
-	if (alone_in)
-		ringq_detach(&in);
+	if (v->alone)
+		ringq_detach(v->role == OUT ? &out : &in);
 	first = number + 1000000;
 	quiet();
 	pid = fork();
@@ -395,16 +456,16 @@ static bool die(const struct victim *v, unsigned int steps, unsigned int *left)
 	must_stop(pid);
 	if (v->between)
 		v->between();
-	step_and_kill(pid, steps);
+	step(pid, steps);
+	if (v->late)
+		v->late();
+	end(pid);
 	over = report->over;
-
 	bury();
+	got.n = 0;
+	receive_all();
+	finish_ours();
 	*left = check_received(v, before, over);
-	/* Ours still work, and go. */
-	if (out.error == 0) {
-		send_one(&out);
-		assert_int_equal(check_received(v, number - 1, false), 1);
-	}
 	ringq_detach(&out);
 	ringq_detach(&in);
 	check_ring();
@@ -434,7 +495,7 @@ static void deaths(void **state)
 			if (victims[i].role == IN)
 				assert_true(left <= least);
 			least = left;
-			steps += scale * victims[i].stride;
+			steps += scale * (victims[i].stride ? victims[i].stride : 1);
 			n++;
 		} while (!over);
 		printf("# %s: %u deaths in %u instructions\n", victims[i].name, n, steps);
