@@ -31,7 +31,7 @@ static int lossy_give_up(struct ringq_port *p, uint64_t need)
 		oldest += f.span;
 	}
 	ringq_store_release(p->lossy.oldest, oldest);				/* W1 */
-	__atomic_thread_fence(__ATOMIC_RELEASE);
+	ringq_fence_release();
 	p->limit = oldest + p->capacity;
 	return 1;
 }
@@ -283,6 +283,21 @@ static uint64_t lossy_len_consumer(const struct ringq_port *p)
 	return ringq_records_walk(p, RINGQ_LOSSY_HEAD, from, end).count;
 }
 
+static int lossy_intact(const struct ringq_port *p)
+{
+	if (!p->held)
+		return -EINVAL;
+	return ringq_lossy_records_intact(p) ? 1 : -EOVERFLOW;
+}
+
+/* By the numbers; who does not know his own can still read what there is. */
+static uint64_t lossy_lag(const struct ringq_port *p)
+{
+	if (p->lossy.number == RINGQ_NO_NUMBER)
+		return lossy_len_consumer(p);
+	return ringq_load_acquire(&p->lossy.sent->taken) - p->lossy.number;
+}
+
 /* What is not overwritten yet. */
 static uint64_t lossy_len_producer(const struct ringq_port *p)
 {
@@ -315,6 +330,8 @@ const struct ringq_ops ringq_lossy_records_consumer = {
 	.peek = lossy_peek,
 	.release = lossy_release,
 	.record = lossy_next,
+	.intact = lossy_intact,
+	.lag = lossy_lag,
 	.len = lossy_len_consumer,
 	.room = lossy_room,
 };

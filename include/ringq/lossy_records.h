@@ -59,6 +59,7 @@
 #ifndef RINGQ_LOSSY_RECORDS_H
 #define RINGQ_LOSSY_RECORDS_H
 
+#include <ringq/broadcast.h>
 #include <ringq/records.h>
 
 #ifdef __cplusplus
@@ -84,8 +85,18 @@ ringq_inline __u64 *ringq_lossy_record_number(unsigned char *data)
 /* What a consumer has read from its position on was not overwritten meanwhile. */
 ringq_inline int ringq_lossy_records_intact(const struct ringq_port *p)
 {
-	__atomic_thread_fence(__ATOMIC_ACQUIRE);				/* R3 */
+	ringq_fence_acquire();							/* R3 */
 	return ringq_likely(ringq_load_relaxed(p->lossy.oldest) <= p->pos);
+}
+
+/* Copies what may be changing meanwhile, or be looked at; ringq/broadcast.h says more of that. */
+ringq_inline void ringq_lossy_record_copy(void *to, const void *from, uint32_t size)
+{
+#ifdef RINGQ_RACES_SHOW
+	ringq_lossy_copy(to, from, 1, size);
+#else
+	ringq_record_copy(to, from, size);
+#endif
 }
 
 ringq_inline int ringq_lossy_records_have_room(struct ringq_port *p, uint32_t size)
@@ -108,7 +119,8 @@ ringq_inline void ringq_lossy_records_put(struct ringq_port *p, const void *data
 {
 	uint64_t lead = ringq_record_lead(p, ringq_record_span(RINGQ_LOSSY_HEAD, size));
 
-	ringq_record_copy(ringq_record_place(p, lead) + RINGQ_LOSSY_HEAD, data, size);	/* W2 */
+	ringq_lossy_record_copy(ringq_record_place(p, lead) + RINGQ_LOSSY_HEAD, data,
+				size);						/* W2 */
 	ringq_lossy_records_publish(p, lead, size);
 }
 
@@ -195,7 +207,7 @@ ringq_inline int ringq_lossy_records_take(struct ringq_port *p, void *data, uint
 	if (ringq_unlikely(r <= 0))
 		return r;
 	if (ringq_likely(f.size <= room))
-		ringq_record_copy(data, f.data, f.size);			/* R2 */
+		ringq_lossy_record_copy(data, f.data, f.size);			/* R2 */
 	if (ringq_unlikely(!ringq_lossy_records_intact(p)))
 		return -EOVERFLOW;
 	*size = f.size;

@@ -74,7 +74,7 @@
 #include <sys/uio.h>
 
 #define RINGQ_RECORD_ALIGN	8u	/* of a record: bytes of a header word */
-#define RINGQ_RECORD_PAD	(1ull << 32)	/* header: the record is at the beginning of the row */
+#define RINGQ_RECORD_PAD	(1ull << 32)	/* header: the record begins with the row */
 
 /* Bytes of a header, by kind; that of a lossy record has the record's number as well. */
 #define RINGQ_RECORD_HEAD	8u

@@ -100,6 +100,8 @@ static void overrun(struct reader *r)
 	uint64_t lost = ringq_lost(&r->port);
 
 	assert_true(lost > r->lost);
+	assert_int_equal(ringq_lost_last(&r->port), lost - r->lost);
+	assert_int_equal(ringq_len(&r->port), ringq_lag(&r->port));
 	r->lost = lost;
 	r->overruns++;
 }
@@ -148,6 +150,8 @@ static void read_some(struct reader *r, uint64_t sent, uint64_t choice)
 	else
 		assert_true(n > 0);
 	assert_int_equal(ringq_lost(&r->port), r->lost);
+	assert_int_equal(ringq_lag(&r->port), sent - next_number(r));
+	assert_true(ringq_len(&r->port) <= ringq_lag(&r->port));
 }
 
 static void read_all(struct reader *r, uint64_t sent)
@@ -288,6 +292,7 @@ static void overwritten_in_hand(void **state)
 	for (round = 0; round < 50; round++) {
 		assert_int_equal(ringq_peek(&r.port, 3, RINGQ_NOWAIT), 3);
 		assert_int_equal(ringq_recv_record(&r.port, NULL, 0, &size, 0), -EBUSY);
+		assert_int_equal(ringq_intact(&r.port), 1);
 		if (round % 3 == 0) {
 			assert_int_equal(ringq_release(&r.port, 2), 0);
 			r.got += 2;
@@ -297,6 +302,7 @@ static void overwritten_in_hand(void **state)
 		}
 		for (; ringq_position(&out) < ringq_position(&r.port) + 2 * row.capacity; sent++)
 			send_number(&out, sent);
+		assert_int_equal(ringq_intact(&r.port), -EOVERFLOW);
 		/* No nonsense leads out of the ring. */
 		for (cursor = 0; ringq_record(&r.port, &cursor, &size); )
 			assert_true(size <= 100);
@@ -308,6 +314,7 @@ static void overwritten_in_hand(void **state)
 		}
 		overrun(&r);
 		assert_int_equal(ringq_release(&r.port, 1), -EINVAL);
+		assert_int_equal(ringq_intact(&r.port), -EINVAL);
 		read_some(&r, sent, 0);
 		assert_int_equal(ringq_lost(&r.port), r.lost);
 		read_all(&r, sent);

@@ -18,6 +18,8 @@ static const struct ringq_opts rings[] = {
 	{ .elem_size = 60, .capacity = 256 },
 	{ .elem_size = 32, .capacity = 128, .discipline = RINGQ_LOSSY },
 	{ .elem_size = 60, .capacity = 256, .discipline = RINGQ_LOSSY },
+	{ .elem_size = 32, .capacity = 128, .discipline = RINGQ_GATED },
+	{ .elem_size = 32, .capacity = 128, .discipline = RINGQ_LANES },
 };
 
 static const struct ringq_opts in_pages[] = {
@@ -37,6 +39,8 @@ static void open_victim(struct victim *v, const struct ringq_opts *opts)
 	struct ringq_opts o = *opts;
 
 	o.flags = RINGQ_PRODUCER_WAIT | RINGQ_CONSUMER_WAIT;
+	o.producers = o.discipline == RINGQ_LANES ? 2 : 1;
+	o.consumers = o.discipline ? 2 : 1;
 	open_row(&v->row, &o);
 	attach(&v->row, &v->out, &v->in);
 	v->region = v->out.base;
