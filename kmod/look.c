@@ -7,6 +7,7 @@
  *
  * Never asked under a lock: a look at many messages takes long.
  */
+#include <linux/nospec.h>
 #include <linux/sched.h>
 
 #include "ringq.h"
@@ -19,6 +20,7 @@ static u64 ringq_word_at(const void *memory, u64 offset)
 	/* No geometry leads to another offset; this is here in case that is a mistake. */
 	if (WARN_ON_ONCE(offset >= ring->layout.total || offset % sizeof(u64)))
 		return 0;
+	offset = array_index_nospec(offset, ring->layout.total);
 	/* S3, pairs with P1 */
 	return smp_load_acquire((const u64 *)ringq_region_address(ring, offset));
 }

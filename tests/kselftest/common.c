@@ -533,8 +533,8 @@ int peer_kill(struct peer *peer)
 	return peer_end(peer);
 }
 
-/* Whether a thread is in a system call ioctl(2), and blocked there. */
-bool sleeps_in_ioctl(pid_t tid)
+/* Whether a thread is in a certain system call, and blocked there. */
+bool sleeps_in(pid_t tid, long call)
 {
 	char path[64], text[32] = "";
 	int fd;
@@ -545,7 +545,7 @@ bool sleeps_in_ioctl(pid_t tid)
 		return false;
 	read(fd, text, sizeof(text) - 1);
 	close(fd);
-	return strtol(text, NULL, 10) == SYS_ioctl;
+	return text[0] != 'r' && strtol(text, NULL, 10) == call;
 }
 
 /* Another user from here on, without privileges. */

@@ -121,7 +121,7 @@ int peer_say(const struct peer *peer, int word);
 int peer_hear(const struct peer *peer);
 int peer_end(struct peer *peer);
 int peer_kill(struct peer *peer);
-bool sleeps_in_ioctl(pid_t tid);
+bool sleeps_in(pid_t tid, long call);
 int become(uid_t uid, gid_t gid);
 
 int fd_send(const struct peer *peer, int fd);

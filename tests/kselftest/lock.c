@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
+#include <sys/syscall.h>
 
 #include "kselftest_harness.h"
 
@@ -78,7 +78,7 @@ static void *wait_in_a_thread(void *arg)
 static bool waiter_start(struct waiter *w)
 {
 	pthread_create(&w->thread, NULL, wait_in_a_thread, w);
-	return soon(sleeps_in_ioctl(ringq_load_acquire(&w->tid)));
+	return soon(sleeps_in(ringq_load_acquire(&w->tid), SYS_ioctl));
 }
 
 static int waiter_end(struct waiter *w)
@@ -233,7 +233,7 @@ TEST_F(lock, signal_restarts_a_wait)
 	for (i = 1; i < 10; i++) {
 		pthread_kill(w.thread, SIGUSR1);
 		ASSERT_TRUE(soon(handled == i));
-		ASSERT_TRUE(soon(sleeps_in_ioctl(w.tid)));
+		ASSERT_TRUE(soon(sleeps_in(w.tid, SYS_ioctl)));
 	}
 	EXPECT_EQ(0, unlock(&self->ports[0]));
 	EXPECT_EQ(0, waiter_end(&w));
@@ -251,7 +251,7 @@ TEST_F(lock, killed_while_it_waits)
 		lock(&p);
 		_exit(1);
 	}
-	ASSERT_TRUE(soon(sleeps_in_ioctl(child.pid)));
+	ASSERT_TRUE(soon(sleeps_in(child.pid, SYS_ioctl)));
 	EXPECT_EQ(-SIGKILL, peer_kill(&child));
 	EXPECT_EQ(-EDEADLK, trylock(&self->ports[0]));
 	EXPECT_EQ(0, unlock(&self->ports[0]));
