@@ -12,17 +12,25 @@
 
 #include "ringq.h"
 
-static u64 ringq_word_at(const void *memory, u64 offset)
+/* A word of a ring's memory, not of the gap; or NULL. */
+u64 *ringq_word(const struct ringq_ring *ring, u64 offset)
 {
-	const struct ringq_ring *ring = memory;
+	bool gap = offset >> PAGE_SHIFT >= ring->nr_control && offset < ring->layout.bulk;
+
+	/* No geometry leads to another offset; this is here in case that is a mistake. */
+	if (WARN_ON_ONCE(gap || offset >= ring->layout.total || offset % sizeof(u64)))
+		return NULL;
+	return ringq_region_address(ring, array_index_nospec(offset, ring->layout.total));
+}
+
+/* For ringq/ready.h. */
+u64 ringq_word_at(const void *memory, u64 offset)
+{
+	const u64 *word = ringq_word(memory, offset);
 
 	cond_resched();
-	/* No geometry leads to another offset; this is here in case that is a mistake. */
-	if (WARN_ON_ONCE(offset >= ring->layout.total || offset % sizeof(u64)))
-		return 0;
-	offset = array_index_nospec(offset, ring->layout.total);
 	/* S3, pairs with P1 */
-	return smp_load_acquire((const u64 *)ringq_region_address(ring, offset));
+	return word ? smp_load_acquire(word) : 0;
 }
 
 #include <ringq/ready.h>

@@ -130,6 +130,7 @@ static struct ringq_ring *ringq_ring_new(const struct ringq_ioc_create *arg)
 	kref_init(&ring->kref);
 	spin_lock_init(&ring->lock);
 	init_waitqueue_head(&ring->lockers);
+	ringq_repair_prepare(ring);
 	ringq_rows_init(ring);
 	get_random_bytes(ring->id, sizeof(ring->id));
 	memcpy(ring->name, arg->name, sizeof(ring->name));
@@ -444,6 +445,9 @@ static int __init ringq_init(void)
 
 	if (err)
 		return err;
+	err = ringq_repair_init();
+	if (err)
+		goto repair;
 	err = ringq_names_init();
 	if (err)
 		goto names;
@@ -455,6 +459,8 @@ static int __init ringq_init(void)
 device:
 	ringq_names_exit();
 names:
+	ringq_repair_exit();
+repair:
 	ringq_barrier_exit();
 	return err;
 }
@@ -462,6 +468,8 @@ names:
 static void __exit ringq_exit(void)
 {
 	misc_deregister(&ringq_device);
+	/* Repairs hold rings, which have names. */
+	ringq_repair_exit();
 	ringq_names_exit();
 	ringq_barrier_exit();
 }

@@ -9,6 +9,11 @@
  * for the dead one. A place is given back as it was taken: a successor that goes before it has
  * mapped anything has done nothing, and the place is still kept.
  *
+ * In a ring whose ports claim positions a dead port's place stays taken, and is seen as live, until
+ * what it left behind has been put in order (repair.c): nobody is to follow it, or to believe that
+ * nobody else is there, before. Its claim ends there: who takes a place begins with none, and is
+ * not seen before that is so.
+ *
  * Nobody may see a gate that is neither live nor kept while it is one of the two: what begins is
  * stored before what ends.
  */
@@ -55,6 +60,11 @@ static void ringq_epoch_advance(struct ringq_ring *ring)
 	smp_store_release(&ring->attention->epoch, ring->attention->epoch + 1);
 }
 
+static bool ringq_place_is_taken(const struct ringq_place *place)
+{
+	return place->port || place->dead;
+}
+
 /* The place that is wanted, or the first free one, kept ones before others; or an error. */
 static int ringq_place_choose(const struct ringq_ring *ring, u32 role,
 			      const struct ringq_ioc_attach *arg)
@@ -67,10 +77,10 @@ static int ringq_place_choose(const struct ringq_ring *ring, u32 role,
 		if (arg->port >= row->nr)
 			return -EINVAL;
 		i = array_index_nospec(arg->port, row->nr);
-		return row->places[i].port ? -EBUSY : i;
+		return ringq_place_is_taken(&row->places[i]) ? -EBUSY : i;
 	}
 	for (i = 0; i < row->nr; i++) {
-		if (row->places[i].port)
+		if (ringq_place_is_taken(&row->places[i]))
 			continue;
 		if (role == RINGQ_CONSUMER && ringq_bit_is_set(ring->attention->kept, i))
 			return i;
@@ -108,6 +118,8 @@ static void ringq_place_count(struct ringq_port *port)
 	port->heir = reader && ringq_bit_is_set(attention->kept, port->index);
 	if (reader && !port->heir && port->ring->geometry.discipline == RINGQ_GATED)
 		ringq_gate_begin(port->ring, port->index);
+	if (ringq_claims(port->ring->geometry.discipline))
+		WRITE_ONCE(ringq_port_page(port->ring, port->role, port->index)->claim, 0);
 	ringq_bit_set(attention->live[port->role], port->index);
 	if (port->heir)
 		ringq_bit_clear(attention->kept, port->index);
@@ -139,21 +151,44 @@ int ringq_place_take(struct ringq_port *port, struct ringq_ioc_attach *arg)
 	return 0;
 }
 
+/* A place is free. If it was the last one of its side, that may be the end. */
+static void ringq_place_free(struct ringq_ring *ring, u32 role, u32 index, u64 how)
+{
+	struct ringq_row *row = &ring->rows[role];
+
+	ringq_bit_clear(ring->attention->live[role], index);
+	if (!--row->taken && ringq_side_can_end(&ring->geometry, role))
+		row->ended = how;
+	ringq_epoch_advance(ring);
+}
+
 /*
- * The port gives up its place; how is RINGQ_GONE or RINGQ_DEAD. If it was the last of its side,
- * that may be the end, of which ringq_wake_all() tells the other side.
+ * The port gives up its place; how is RINGQ_GONE or RINGQ_DEAD. If that is the end of its side,
+ * ringq_wake_all() tells the other one. But a place that needs repair is only marked.
  */
 void ringq_place_leave(struct ringq_port *port, u64 how)
 {
-	struct ringq_row *row = ringq_row_of(port);
+	struct ringq_place *place = &ringq_row_of(port)->places[port->index];
 	struct ringq_ring *ring = port->ring;
 
 	lockdep_assert_held(&ring->lock);
 	if (port->heir || (how == RINGQ_DEAD && ringq_keeps_place(&ring->geometry, port->role)))
 		ringq_bit_set(ring->attention->kept, port->index);
-	ringq_bit_clear(ring->attention->live[port->role], port->index);
-	row->places[port->index].port = NULL;
-	if (!--row->taken && ringq_side_can_end(&ring->geometry, port->role))
-		row->ended = how;
-	ringq_epoch_advance(ring);
+	place->port = NULL;
+	if (how == RINGQ_DEAD && ringq_claims(ring->geometry.discipline)) {
+		ring->dead++;
+		/* Who sees it also sees all that the port has stored. */
+		smp_store_release(&place->dead, true);
+	} else {
+		ringq_place_free(ring, port->role, port->index, how);
+	}
+}
+
+/* What the dead one left has been put in order. ringq_wake_all() is to follow, as above. */
+void ringq_place_bury(struct ringq_ring *ring, u32 role, u32 index)
+{
+	lockdep_assert_held(&ring->lock);
+	ring->dead--;
+	WRITE_ONCE(ring->rows[role].places[index].dead, false);
+	ringq_place_free(ring, role, index, RINGQ_DEAD);
 }

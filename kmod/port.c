@@ -9,7 +9,8 @@
  * io_uring. Files only count for a port that was never mapped.
  *
  * Who leaves or dies wakes everybody, on both sides, always: who sleeps is to look again at who is
- * there.
+ * there. If what a dead port left must be put in order (repair.c), it is over at once, and so is its
+ * hold of the attach lock; its place is so when that is done, and everybody is woken again.
  */
 #include <linux/file.h>
 #include <linux/sched.h>
@@ -32,6 +33,9 @@ static void ringq_port_end(struct ringq_port *port, u64 how)
 	ringq_place_leave(port, how);
 	WRITE_ONCE(port->life, RINGQ_OVER);
 	ringq_lock_end(port);
+	/* It may be what a repair was waiting for. */
+	if (port->ring->dead)
+		ringq_repair_soon(port->ring);
 	ringq_wake_all(port->ring);
 }
 
@@ -96,6 +100,8 @@ static int ringq_attach_to(struct ringq_file *file, const struct ringq_file *han
 		return -ENOMEM;
 	port->mm = current->mm;
 	port->tgid = task_tgid(current);
+	/* Who has seen a process die finds its place free, if it can be. */
+	ringq_repair_flush(ring);
 	err = ringq_port_sit(port, arg);
 	if (err) {
 		kfree(port);
@@ -219,6 +225,9 @@ void ringq_port_free(struct ringq_port *port)
 	spin_lock(&ring->lock);
 	if (port->life == RINGQ_ATTACHED)
 		ringq_port_end(port, RINGQ_GONE);
+	/* One that left could store as long as it was mapped. */
+	if (ring->dead)
+		ringq_repair_soon(ring);
 	spin_unlock(&ring->lock);
 	mmdrop(port->mm);
 	put_pid(port->tgid);

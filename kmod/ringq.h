@@ -6,7 +6,8 @@
  * Ownership. Handles and ports are open files, and each holds a reference to its ring; a mapping
  * holds the file of its port, as every mapping does, and a file holds the module. So a ring's
  * memory is there as long as anybody can reach it and is freed by the last close(2). A ring points
- * to its ports without holding them: a port takes itself out of its place before it goes. A ring
+ * to its ports without holding them: a port takes itself out of its place before it goes. A repair
+ * that is to be made holds a reference to its ring, and the module waits for it as it goes. A ring
  * holds nothing of its network namespace: if that ends first, the ring has no name any more.
  *
  * Trust. Geometry, layout and everything else in these structs are the kernel's own copies; nothing
@@ -28,6 +29,7 @@
 #include <linux/types.h>
 #include <linux/uidgid.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 
 #include <ringq/layout.h>
 
@@ -51,10 +53,11 @@ enum ringq_arm {
 	RINGQ_ARMS,
 };
 
-/* A place for a port. Under the ring's lock. */
+/* A place for a port. Under the ring's lock; also read without it by who repairs. */
 struct ringq_place {
 	struct ringq_port *port;	/* attached and not over, or NULL */
 	u32 generation;			/* how often the place was taken */
+	bool dead;			/* taken by one who died, until that is repaired */
 };
 
 /**
@@ -106,6 +109,9 @@ struct ringq_row {
  * @closed: RINGQ_IOC_CLOSE was called.
  * @holder: the port that has the attach lock, or NULL.
  * @lockers: who waits for the attach lock.
+ * @dead: how many places are.
+ * @patience: until the next round of repair, in jiffies.
+ * @repair: the rounds of repair; holds a reference while it is to run.
  * @rows: by role.
  * @places: of both rows.
  *
@@ -142,6 +148,9 @@ struct ringq_ring {
 	bool closed;
 	struct ringq_port *holder;
 	wait_queue_head_t lockers;
+	u32 dead;
+	unsigned long patience;
+	struct delayed_work repair;
 	struct ringq_row rows[RINGQ_SIDES];
 	struct ringq_place places[];
 };
@@ -267,6 +276,7 @@ int ringq_mmap(struct file *filp, struct vm_area_struct *vma);
 void ringq_rows_init(struct ringq_ring *ring);
 int ringq_place_take(struct ringq_port *port, struct ringq_ioc_attach *arg);
 void ringq_place_leave(struct ringq_port *port, u64 how);
+void ringq_place_bury(struct ringq_ring *ring, u32 role, u32 index);
 
 /* port.c */
 int ringq_attach(struct ringq_file *file, struct ringq_ioc_attach *arg);
@@ -291,7 +301,16 @@ void ringq_barrier_exit(void);
 void ringq_barrier(struct ringq_ring *ring, u32 role);
 
 /* look.c */
+u64 *ringq_word(const struct ringq_ring *ring, u64 offset);
+u64 ringq_word_at(const void *memory, u64 offset);
 u32 ringq_look(const struct ringq_port *port, u64 need);
+
+/* repair.c */
+int ringq_repair_init(void);
+void ringq_repair_exit(void);
+void ringq_repair_prepare(struct ringq_ring *ring);
+void ringq_repair_soon(struct ringq_ring *ring);
+void ringq_repair_flush(struct ringq_ring *ring);
 
 /* wait.c */
 u64 *ringq_attention_word(const struct ringq_ring *ring, u32 role);

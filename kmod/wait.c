@@ -119,7 +119,7 @@ static void ringq_wake_pollers(struct ringq_row *row, __poll_t key)
 	__wake_up(&row->pollers, TASK_NORMAL, 0, poll_to_key(key));
 }
 
-/* To be called when the ring was closed or a port is over: all look for themselves. */
+/* To be called when the ring was closed, a port is over or repaired: all look for themselves. */
 void ringq_wake_all(struct ringq_ring *ring)
 {
 	u32 role;

@@ -348,6 +348,8 @@ void ringq_places_idle(struct ringq_port *port);
 int ringq_places_bury(struct ringq *ring);
 /* The same for one port, for who holds the lock. */
 bool ringq_places_bury_one(struct ringq *ring, uint32_t role, uint32_t index);
+/* Does a port that counts as live have the lock that it has as long as it is alive? */
+bool ringq_places_alive(const struct ringq *ring, uint32_t role, uint32_t index);
 uint64_t ringq_pid_namespace(void);
 
 /* spsc.c */

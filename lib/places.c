@@ -53,7 +53,7 @@ static __u64 *ringq_live(const struct ringq *ring, uint32_t role, uint32_t index
 	return &ringq_attention_of(ring, ring->base)->live[role][index / 64];
 }
 
-static bool ringq_lives(const struct ringq *ring, uint32_t role, uint32_t index)
+bool ringq_places_alive(const struct ringq *ring, uint32_t role, uint32_t index)
 {
 	if (ringq_bit(ring->attached[role], index) || ring->memory == RINGQ_PRIVATE)
 		return true;
@@ -121,7 +121,7 @@ static void ringq_places_end(struct ringq *ring, uint32_t role, uint32_t index, 
 bool ringq_places_bury_one(struct ringq *ring, uint32_t role, uint32_t index)
 {
 	if (ringq_load_acquire(&ringq_port_page(ring, ring->base, role, index)->state) !=
-		    RINGQ_PORT_LIVE || ringq_lives(ring, role, index))
+		    RINGQ_PORT_LIVE || ringq_places_alive(ring, role, index))
 		return false;
 	if (ringq_claims(ring->geometry.discipline) && ringq_repair(ring, role, index) < 0) {
 		/* Whom it should have woken is not to sleep until somebody comes again. */

@@ -22,6 +22,12 @@ static int ringq_word_cas(const void *memory, __u64 offset, __u64 from, __u64 to
 					   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
+/* One that counts as live, and whose lock is free. */
+static int ringq_port_is_dead(const void *memory, __u32 role, __u32 port)
+{
+	return !ringq_places_alive(memory, role, port);
+}
+
 #include <ringq/repair.h>
 
 /* How often a live port is given the CPU to end its claim, before somebody has to come again. */

@@ -7,6 +7,9 @@
  * When. The death is certified, so nothing of it is still to come and all of it is visible.
  * The port still counts as live, so that nobody takes its place or believes himself alone.
  *
+ * Several may be dead at once, and still count as live, each until its own repair. Their words
+ * do not count here: two that died in a TRY of the same position would wait for each other.
+ *
  * What. The dead port's word says which positions may be its orphans, and how far the index
  * must be. For each of them, q:
  *
@@ -29,8 +32,13 @@
  * A side with one place for consumers is not repaired: the successor takes up the done and
  * taken of its predecessor, and needs no right to write stamps for it.
  *
+ * AGAIN needs no look at words: there a live port's word may still tell of its own claim of
+ * that position, from before it made an orphan of it, and only the one that the stamp names can
+ * have it. Another port's AGAIN is left alone, whatever the dead one's word says.
+ *
  * Nothing in memory is trusted: no address follows from it, no loop is longer than a claim's
- * largest count times the ports. A word that makes no sense is taken for IDLE, and whatever
+ * largest count times the ports; a CAS of a word of the side that fails means to come again.
+ * A word that makes no sense is taken for IDLE, and whatever
  * stands in live ports' words can only have the repair come again, or a slot left alone.
  *
  * A kill of the repairer leaves some slots judged and others not: another does it all again.
@@ -39,6 +47,8 @@
  *
  *	int ringq_word_cas(const void *memory, __u64 offset, __u64 from, __u64 to)
  *		exchanges a word if it is from (a full barrier); non-zero if it was
+ *	int ringq_port_is_dead(const void *memory, __u32 role, __u32 port)
+ *		non-zero if the death of a port that counts as live is certified (acquire)
  */
 #ifndef RINGQ_REPAIR_H
 #define RINGQ_REPAIR_H
@@ -69,7 +79,8 @@ static inline int ringq_repair_owner(const struct ringq_view *v, __u64 pos)
 		if (i == v->port || !ringq_view_lives(v, v->role, i))
 			continue;
 		word = RINGQ_VIEW_PAGE(v, v->role, i, claim);
-		if (ringq_claim_covers(word, ringq_view_near(v, i), pos))
+		if (ringq_claim_covers(word, ringq_view_near(v, i), pos) &&
+		    !ringq_port_is_dead(v->memory, v->role, i))
 			return ringq_claim_is_open(word) ? -EAGAIN : 1;
 	}
 	return 0;
@@ -116,26 +127,30 @@ static inline int ringq_repair_slot(const struct ringq_view *v, __u64 pos, __u32
 	       ringq_stamp_state(to) == RINGQ_SPECIAL;
 }
 
-/* A word of the side grows: to that value, or by one. */
-static inline void ringq_repair_raise(const struct ringq_view *v, __u64 to)
+/* A word of the side grows: to that value, or by one. Each 0, or -EAGAIN: it grows already. */
+static inline int ringq_repair_raise(const struct ringq_view *v, __u64 to)
 {
-	__u64 at = v->layout->sides[v->role] + offsetof(struct ringq_side, index), index;
+	__u64 at = v->layout->sides[v->role] + offsetof(struct ringq_side, index);
+	__u64 index = ringq_word_at(v->memory, at);
 
-	do {
-		index = ringq_word_at(v->memory, at);
-	} while ((__s64)(to - index) > 0 && !ringq_word_cas(v->memory, at, index, to));
+	if ((__s64)(to - index) <= 0 || ringq_word_cas(v->memory, at, index, to))
+		return 0;
+	return -EAGAIN;
 }
 
-static inline void ringq_repair_tell(const struct ringq_view *v)
+static inline int ringq_repair_tell(const struct ringq_view *v)
 {
-	__u64 at = v->layout->sides[v->role] + offsetof(struct ringq_side, orphans), count;
+	__u64 at = v->layout->sides[v->role] + offsetof(struct ringq_side, orphans);
+	__u64 count = ringq_word_at(v->memory, at);
 
-	do {
-		count = ringq_word_at(v->memory, at);
-	} while (!ringq_word_cas(v->memory, at, count, count + 1));
+	return ringq_word_cas(v->memory, at, count, count + 1) ? 0 : -EAGAIN;
 }
 
-/* A claim as it can be: the slot of its position is in that lap, or in the one before. */
+/*
+ * A claim as it can be: the slot of its position is in the lap before, in that one, or in the
+ * next one, and freed there: the first of a batch may have been released, published and
+ * released once more before the last one is released at all.
+ */
 static inline int ringq_repair_makes_sense(const struct ringq_view *v, __u64 word, __u64 pos)
 {
 	__u64 capacity = v->geometry->capacity, stamp;
@@ -144,7 +159,7 @@ static inline int ringq_repair_makes_sense(const struct ringq_view *v, __u64 wor
 	if (ringq_claim_state(word) == RINGQ_IDLE || ringq_claim_count(word) > capacity)
 		return 0;
 	return ringq_stamp_state(stamp) == RINGQ_SPECIAL ||
-	       (stamp >> 2) - (pos - capacity) <= 2 * capacity;
+	       (stamp >> 2) - (pos - capacity) <= 3 * capacity;
 }
 
 /**
@@ -153,7 +168,7 @@ static inline int ringq_repair_makes_sense(const struct ringq_view *v, __u64 wor
  * @generation: of the dead port.
  *
  * Returns 0, when the port can be forgotten; or -EAGAIN: a live port is in the middle of a
- * claim of the same position, a matter of moments. Wake everybody afterwards, in both cases.
+ * claim of the same position, or of telling the same, a matter of moments. Wake everybody afterwards, in both cases.
  */
 static inline int ringq_repair_port(const struct ringq_view *v, __u32 generation)
 {
@@ -165,16 +180,16 @@ static inline int ringq_repair_port(const struct ringq_view *v, __u32 generation
 		return 0;
 	if (!ringq_repair_makes_sense(v, word, pos))
 		return 0;
-	ringq_repair_raise(v, ringq_claim_end(word, pos));
+	r = ringq_repair_raise(v, ringq_claim_end(word, pos));
+	if (r < 0)
+		return r;
 	for (i = 0; i < ringq_claim_count(word); i++) {
 		r = ringq_repair_slot(v, pos + i, generation);
 		if (r < 0)
 			return r;
 		orphans += r;
 	}
-	if (orphans && v->role == RINGQ_CONSUMER)
-		ringq_repair_tell(v);
-	return 0;
+	return orphans && v->role == RINGQ_CONSUMER ? ringq_repair_tell(v) : 0;
 }
 
 #endif /* RINGQ_REPAIR_H */
