@@ -26,7 +26,7 @@
  * watched by the agent before anybody relies on being told of its death.
  *
  * At most one system call wakes a sleeper: K2 has one winner. A port that is KICKED and
- * not yet running does not take a second kick.
+ * not yet running does not take a second kick. If the winner dies before K3, the death does.
  *
  * Memory without the module is writable by all members, who trust each other not to
  * scribble; wild values here cost lost or vain wake-ups, never an access out of bounds.
@@ -275,17 +275,27 @@ void ringq_futex_kick(struct ringq_port *p, uint32_t role, uint64_t count)
 	}
 }
 
-/* After a death, a close, an attach: everybody looks again. */
+/*
+ * After a death, a close, an attach: everybody looks again. Also who is KICKED already: whoever
+ * did that may have died before K3.
+ */
 void ringq_futex_wake_all(struct ringq *ring)
 {
-	uint32_t role, group;
+	uint32_t i, role, group;
 
+	for (i = 0; i < ringq_ports(&ring->geometry); i++) {
+		__u32 *wake = ringq_wake_word(ring, i);
+		uint32_t asleep = RINGQ_ASLEEP;
+
+		__atomic_compare_exchange_n(wake, &asleep, RINGQ_KICKED, false, __ATOMIC_SEQ_CST,
+					    __ATOMIC_SEQ_CST);
+		if (asleep != RINGQ_AWAKE)
+			ringq_futex(ring, wake, FUTEX_WAKE, 1, NULL);
+	}
 	for (role = RINGQ_PRODUCER; role <= RINGQ_CONSUMER; role++) {
 		for (group = 0; group < RINGQ_GROUPS && group < ringq_ports(&ring->geometry);
-		     group++) {
-			ringq_kick_group(ring, role, group, UINT64_MAX);
+		     group++)
 			ringq_settle(ring, role, group);
-		}
 	}
 }
 
