@@ -276,9 +276,7 @@ ringq_inline void ringq_lossy_step(struct ringq_port *p, uint32_t size, uint64_t
 		ringq_spsc_step(p, size, n);
 		return;
 	}
-	p->pos += n * p->lossy.stride;
-	if ((int64_t)(p->limit - p->pos) < 0)
-		p->limit = p->pos;
+	p->pos += n * p->lossy.stride;	/* perhaps beyond the limit */
 	ringq_lossy_seek(p, size, p->pos);
 }
 
@@ -287,7 +285,7 @@ ringq_inline int ringq_lossy_have(struct ringq_port *p, uint32_t size)
 {
 	uint64_t ahead;
 
-	if (ringq_likely(p->pos != p->limit))
+	if (ringq_likely((int64_t)(p->limit - p->pos) > 0))
 		return 1;
 	ahead = ringq_load_acquire(ringq_spsc_stamp(p, size)) -
 		RINGQ_STAMP(p->pos, RINGQ_FULL);				/* R1 */

@@ -16,7 +16,9 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include "../quiet.h"
 
@@ -67,31 +69,39 @@ static void attach_with(struct ringq *ring, uint32_t flags, uint32_t stride, uin
 	assert_int_equal(ringq_attach_with(ring, RINGQ_CONSUMER, &opts, port), 0);
 }
 
-/* The i-th byte of message seq; the first eight, if there are as many, are its number. */
-static unsigned char byte_of(uint64_t seq, size_t i)
+/* The i-th eight bytes of message seq; the first are its number. */
+static uint64_t word_of(uint64_t seq, size_t i)
 {
-	return i < 8 ? seq >> 8 * i : (seq + i) * 0x9d + (seq >> 8);
+	return seq + i * 0x9e3779b97f4a7c15;
 }
 
+/* Quick, or a producer would spend its time here, and overrun nobody. */
 static void fill(void *msg, size_t size, uint64_t seq)
 {
 	unsigned char *to = msg;
+	uint64_t word;
 	size_t i;
 
-	for (i = 0; i < size; i++)
-		to[i] = byte_of(seq, i);
+	for (i = 0; i < size / 8; i++) {
+		word = word_of(seq, i);
+		memcpy(to + i * 8, &word, 8);
+	}
+	word = word_of(seq, i);
+	memcpy(to + i * 8, &word, size % 8);
 }
 
 static bool is_whole(const void *msg, size_t size, uint64_t seq)
 {
 	const unsigned char *from = msg;
+	uint64_t word, wrong = 0;
 	size_t i;
 
-	for (i = 0; i < size; i++) {
-		if (from[i] != byte_of(seq, i))
-			return false;
+	for (i = 0; i < size / 8; i++) {
+		memcpy(&word, from + i * 8, 8);
+		wrong |= word ^ word_of(seq, i);
 	}
-	return true;
+	word = word_of(seq, i);
+	return !wrong && memcmp(from + i * 8, &word, size % 8) == 0;
 }
 
 static void check_message(const void *msg, size_t size, uint64_t seq)
@@ -592,13 +602,22 @@ static void not_here(void **state)
 	ringq_leave(ring);
 }
 
+/* A thread that is not woken is not waited for without end. */
+static int join_soon(pthread_t thread, void **result)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	ts.tv_sec += 30;
+	return pthread_timedjoin_np(thread, result, &ts);
+}
+
 static void *recv_one(void *arg)
 {
 	struct ringq_port *in = arg;
 	uint64_t value = 0;
 
-	/* Not for ever: the failure is to be seen. */
-	if (ringq_recv(in, &value, 5000000000) != 1)
+	if (ringq_recv(in, &value, RINGQ_FOREVER) != 1)
 		value = 0;
 	return (void *)(uintptr_t)value;
 }
@@ -633,10 +652,12 @@ static void all_are_woken(void **state)
 		value = 77;
 		assert_int_equal(ringq_send(&out, &value, 0), 1);
 		for (i = 0; i < 4; i++) {
-			assert_int_equal(pthread_join(threads[i], &got), 0);
+			assert_int_equal(join_soon(threads[i], &got), 0);
 			assert_int_equal((uintptr_t)got, 77);
-			ringq_detach(&in[i]);
 		}
+		/* Only now, for to detach wakes too. */
+		for (i = 0; i < 4; i++)
+			ringq_detach(&in[i]);
 		ringq_detach(&out);
 		ringq_leave(ring);
 	}
@@ -859,6 +880,200 @@ static void latest_value(void **state)
 		ringq_detach(&in);
 		ringq_leave(ring);
 	}
+}
+
+/*
+ * Something happens in the midst of a copy: the buffer that is copied to or from, half lies in a
+ * page that cannot be accessed; who touches it comes here, in the middle of the call.
+ */
+#define PAGE 65536ul
+
+static struct {
+	unsigned char *pages;	/* two of them */
+	void (*happens)(void);
+	struct ringq_port out, in;
+	uint64_t sent, next;
+	int64_t result;
+} midst;
+
+static void midst_handler(int sig)
+{
+	(void)sig;
+	mprotect(midst.pages + PAGE, PAGE, PROT_READ | PROT_WRITE);
+	midst.happens();
+}
+
+static void midst_begin(void)
+{
+	const struct sigaction act = { .sa_handler = midst_handler };
+
+	midst.pages = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_true(midst.pages != MAP_FAILED);
+	assert_int_equal(sigaction(SIGSEGV, &act, NULL), 0);
+}
+
+static void midst_end(void)
+{
+	signal(SIGSEGV, SIG_DFL);
+	munmap(midst.pages, 2 * PAGE);
+}
+
+/* So much of the buffer can be accessed; what follows it cannot, until that is tried. */
+static unsigned char *midst_buffer(size_t before)
+{
+	return midst.pages + PAGE - before;
+}
+
+static void midst_arm(void (*happens)(void))
+{
+	midst.happens = happens;
+	mprotect(midst.pages + PAGE, PAGE, PROT_NONE);
+}
+
+/* A reader comes to where the producer is just writing. */
+static void midst_read(void)
+{
+	unsigned char msg[1264];
+
+	midst.result = ringq_recv(&midst.in, msg, RINGQ_NOWAIT);
+}
+
+/* The producer comes round to where a reader is just reading. */
+static void midst_overwrite(void)
+{
+	uint64_t n = ringq_lossy_most(&midst.out, midst.out.elem_size) +
+		     per_slot(midst.out.elem_size);
+	unsigned char msg[1264];
+
+	for (; n; n--) {
+		fill(msg, midst.out.elem_size, midst.sent++);
+		if (ringq_send(&midst.out, msg, RINGQ_NOWAIT) != 1)
+			abort();
+	}
+}
+
+/* A ring whose next message begins a slot, and a reader whose next message was in that slot. */
+static struct ringq *midst_ring(uint32_t discipline, size_t size)
+{
+	struct ringq *ring = make(discipline, size, 12);
+	uint64_t capacity = capacity_of(ring), each = per_slot(size);
+
+	attach(ring, RINGQ_PRODUCER, &midst.out);
+	attach(ring, RINGQ_CONSUMER, &midst.in);
+	midst.sent = 2 * capacity + each - (FIRST + 2 * capacity) % each;
+	midst.next = midst.sent - capacity;
+	send_range(&midst.out, 0, midst.next);
+	if (discipline == RINGQ_LOSSY) {
+		unsigned char msg[1264];
+
+		while (ringq_recv(&midst.in, msg, 0) != -EAGAIN)
+			;
+	}
+	send_range(&midst.out, midst.next, midst.sent);
+	return ring;
+}
+
+static void midst_leave(struct ringq *ring)
+{
+	ringq_detach(&midst.in);
+	ringq_detach(&midst.out);
+	ringq_leave(ring);
+}
+
+static void midst_of_writing(void **state)
+{
+	unsigned char msg[1264];
+	unsigned int s, many;
+
+	(void)state;
+	midst_begin();
+	for (s = 0; s < COUNT(sizes) * 2; s++) {
+		size_t size = sizes[s / 2];
+		struct ringq *ring = midst_ring(RINGQ_LOSSY, size);
+		unsigned char *at = midst_buffer(size / 2);
+
+		many = s % 2;
+		fill(at, size, midst.sent);
+		midst_arm(midst_read);
+		if (many)
+			assert_int_equal(ringq_send_many(&midst.out, at, 1, 0), 1);
+		else
+			assert_int_equal(ringq_send(&midst.out, at, 0), 1);
+		/* It was told that it was too late, though half of it was still there. */
+		assert_int_equal(midst.result, -EOVERFLOW);
+		recv_range(&midst.in, midst.next + ringq_lost_last(&midst.in), midst.sent + 1, 1);
+		midst_leave(ring);
+
+		/* LATEST has another one for him meanwhile. */
+		ring = midst_ring(RINGQ_LATEST, size);
+		fill(at, size, midst.sent);
+		midst_arm(midst_read);
+		assert_int_equal(ringq_send(&midst.out, at, 0), 1);
+		assert_int_equal(midst.result, 1);
+		assert_int_equal(ringq_recv(&midst.in, msg, 0), 1);
+		check_message(msg, size, midst.sent);
+		midst_leave(ring);
+	}
+	midst_end();
+}
+
+static void midst_of_reading(void **state)
+{
+	struct ringq_glance glance;
+	uint64_t lost;
+	unsigned int s;
+
+	(void)state;
+	midst_begin();
+	for (s = 0; s < COUNT(sizes); s++) {
+		struct ringq *ring = midst_ring(RINGQ_LOSSY, sizes[s]);
+		unsigned char *at = midst_buffer(sizes[s] / 2);
+		uint64_t each = per_slot(sizes[s]);
+
+		midst_arm(midst_overwrite);
+		assert_int_equal(ringq_recv(&midst.in, at, 0), -EOVERFLOW);
+		lost = ringq_lost_last(&midst.in);
+		recv_range(&midst.in, midst.next + lost, midst.sent, 1);
+		midst_leave(ring);
+
+		ring = midst_ring(RINGQ_LOSSY, sizes[s]);
+		midst_arm(midst_overwrite);
+		assert_int_equal(ringq_recv_many(&midst.in, at, 1, 0), -EOVERFLOW);
+		lost = ringq_lost_last(&midst.in);
+		recv_range(&midst.in, midst.next + lost, midst.sent, 1);
+		midst_leave(ring);
+
+		/* In the second slot: the first is delivered, the loss is told by the next call. */
+		ring = midst_ring(RINGQ_LOSSY, sizes[s]);
+		at = midst_buffer(each * sizes[s] + sizes[s] / 2);
+		midst_arm(midst_overwrite);
+		assert_int_equal(ringq_recv_many(&midst.in, at, each + 1, 0), each);
+		check_message(at, sizes[s], midst.next);
+		check_message(at + (each - 1) * sizes[s], sizes[s], midst.next + each - 1);
+		assert_int_equal(ringq_recv_many(&midst.in, at, 1, 0), -EOVERFLOW);
+		lost = ringq_lost_last(&midst.in);
+		recv_range(&midst.in, midst.next + each + lost, midst.sent, 1);
+		midst_leave(ring);
+
+		ring = midst_ring(RINGQ_LOSSY, sizes[s]);
+		at = midst_buffer(sizes[s] / 2);
+		assert_int_equal(ringq_glance(&midst.in, &glance, 0), 1);
+		midst_arm(midst_overwrite);
+		assert_int_equal(ringq_glance_read(&midst.in, &glance, at), -EOVERFLOW);
+		midst_leave(ring);
+
+		/* LATEST takes the newest, and not what it began with. */
+		ring = midst_ring(RINGQ_LATEST, sizes[s]);
+		midst_arm(midst_overwrite);
+		assert_int_equal(ringq_recv(&midst.in, at, 0), 1);
+		check_message(at, sizes[s], midst.sent - 1);
+		midst_arm(midst_overwrite);
+		assert_int_equal(ringq_latest(&midst.in, at), 1);
+		check_message(at, sizes[s], midst.sent - 1);
+		midst_leave(ring);
+	}
+	midst_end();
 }
 
 /*
@@ -1236,6 +1451,53 @@ static void typed(void **state)
 	ringq_leave(ring);
 }
 
+/* Where no producer can have been. */
+static void nonsense(void **state)
+{
+	const uint64_t wrong[] = {
+		RINGQ_STAMP(FIRST + (1ull << 60) + 28, RINGQ_FULL),
+		RINGQ_STAMP(FIRST + (1ull << 60) + 28, RINGQ_FREE),
+	};
+	struct ringq_port out, in;
+	struct ringq *ring;
+	uint64_t msg;
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < COUNT(wrong); i++) {
+		ring = make(RINGQ_LOSSY, 8, 14);
+		attach(ring, RINGQ_PRODUCER, &out);
+		attach(ring, RINGQ_CONSUMER, &in);
+		send_range(&out, 0, 5);
+		*ringq_spsc_stamp(&in, 8) = wrong[i];
+		assert_int_equal(ringq_recv(&in, &msg, 0), -EBADMSG);
+		assert_int_equal(ringq_recv(&in, &msg, RINGQ_FOREVER), -EBADMSG);
+		assert_int_equal(ringq_lossy_recv(&in, &msg, 8, RINGQ_FOREVER), -EBADMSG);
+		assert_int_equal(ringq_lossy_peek(&in, 8, 1, RINGQ_FOREVER), -EBADMSG);
+		assert_int_equal(ringq_lag(&in), -EBADMSG);
+		ringq_detach(&in);
+		out.page->progress.done = FIRST - 1;
+		attach(ring, RINGQ_CONSUMER, &in);
+		ringq_detach(&in);
+		out.page->progress.done = FIRST + (1ull << 60) + 1;
+		assert_int_equal(ringq_attach(ring, RINGQ_CONSUMER, &in), -EBADMSG);
+		ringq_detach(&out);
+		ringq_leave(ring);
+
+		ring = make(RINGQ_LATEST, 8, 14);
+		attach(ring, RINGQ_PRODUCER, &out);
+		attach(ring, RINGQ_CONSUMER, &in);
+		send_range(&out, 0, 5);
+		*ringq_spsc_stamp(&in, 8) = wrong[i];
+		assert_int_equal(ringq_recv(&in, &msg, 0), -EBADMSG);
+		assert_int_equal(ringq_latest_recv(&in, &msg, 8, RINGQ_FOREVER), -EBADMSG);
+		assert_int_equal(ringq_latest(&in, &msg), -EBADMSG);
+		ringq_detach(&in);
+		ringq_detach(&out);
+		ringq_leave(ring);
+	}
+}
+
 /* Whatever stands in the stamps and in the producer's page, every call ends, with an answer. */
 static void garbage(void **state)
 {
@@ -1326,10 +1588,13 @@ int main(void)
 		cmocka_unit_test(ends),
 		cmocka_unit_test(writer_dies),
 		cmocka_unit_test(latest_value),
+		cmocka_unit_test(midst_of_writing),
+		cmocka_unit_test(midst_of_reading),
 		cmocka_unit_test(race),
 		cmocka_unit_test(share),
 		cmocka_unit_test(race_for_latest),
 		cmocka_unit_test(typed),
+		cmocka_unit_test(nonsense),
 		cmocka_unit_test(garbage),
 	};
 

@@ -8,16 +8,19 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
-#include <ringq.h>
-#include <ringq/claim.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
+#include "../../lib/internal.h"
 #include "../quiet.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -253,8 +256,7 @@ static void *send_all(void *arg)
 
 	for (; r >= 0 && s->from < s->to; s->from++) {
 		fill(msg, s->out.elem_size, s->from);
-		/* Not for ever: the failure is to be seen. */
-		r = ringq_send(&s->out, msg, 10000000000);
+		r = ringq_send(&s->out, msg, RINGQ_FOREVER);
 	}
 	s->error = r < 0 ? r : 0;
 	return NULL;
@@ -265,6 +267,17 @@ static void start(struct sender *s, uint64_t from, uint64_t to)
 	s->from = from;
 	s->to = to;
 	assert_int_equal(pthread_create(&s->thread, NULL, send_all, s), 0);
+}
+
+/* A producer that is not woken is not waited for without end. */
+static void finish(struct sender *s)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	ts.tv_sec += 100;
+	assert_int_equal(pthread_timedjoin_np(s->thread, NULL, &ts), 0);
+	assert_int_equal(s->error, 0);
 }
 
 static bool is_asleep(const struct ringq_port *port)
@@ -292,16 +305,14 @@ static void producer_sleeps(void **state)
 	while (!is_asleep(&s.out))
 		usleep(100);
 	recv_range(&slow, 0, 1);
-	pthread_join(s.thread, NULL);
-	assert_int_equal(s.error, 0);
+	finish(&s);
 
 	start(&s, capacity + 1, 2 * capacity);
 	while (!is_asleep(&s.out))
 		usleep(100);
 	recv_all(&fast, capacity, capacity + 1);
 	ringq_detach(&slow);
-	pthread_join(s.thread, NULL);
-	assert_int_equal(s.error, 0);
+	finish(&s);
 	recv_all(&fast, capacity + 1, 2 * capacity);
 	ringq_detach(&fast);
 	ringq_detach(&s.out);
@@ -398,14 +409,13 @@ static void arrivals(void **state)
 		for (j = 0; j < 2; j++)
 			assert_int_equal(pthread_create(&guests[j], NULL, come_and_go, &c), 0);
 		start(&s, 0, crowds[i / 2].n);
-		pthread_join(s.thread, NULL);
+		finish(&s);
 		ringq_store_release(&c.stop, true);
 		for (j = 0; j < 2; j++)
 			pthread_join(guests[j], NULL);
 		ringq_detach(&s.out);
 		if (i % 2)
 			pthread_join(resident, NULL);
-		assert_int_equal(s.error, 0);
 		if (c.wrong)
 			fail_msg("crowd %u: %s", i, c.wrong);
 		ringq_leave(c.ring);
@@ -480,12 +490,11 @@ static void dead_is_dropped(void **state)
 	attach(ring, RINGQ_CONSUMER, &in);
 	pid = start_reader(ring, 3, 2, false);
 	start(&s, 0, capacity);
-	pthread_join(s.thread, NULL);
+	finish(&s);
 	wait_dead(pid);
 	recv_all(&in, 0, capacity);
 	start(&s, capacity, 2 * capacity);
-	pthread_join(s.thread, NULL);
-	assert_int_equal(s.error, 0);
+	finish(&s);
 	recv_all(&in, capacity, 2 * capacity);
 	/* And its place is a new one's. */
 	assert_int_equal(attach_with(ring, 0, 0, &in), 0);
@@ -619,6 +628,205 @@ static void strange_gates(void **state)
 	ringq_leave(ring);
 }
 
+/*
+ * An arrival in slow motion. What others do meanwhile is done when the arriving reader makes its
+ * barrier, or when a word is stored in a page that has been protected.
+ */
+static struct {
+	struct ringq *ring;
+	struct ringq_port out, slow, in;
+	uint64_t sent;
+	void (*at_barrier)(void);
+	unsigned int barriers;
+	void *page;
+	void (*at_store)(void);
+} motion;
+
+/* Instead of the C library's, which it calls. */
+long syscall(long number, ...)
+{
+	static long (*real)(long number, ...);
+	long a[6];
+	va_list args;
+	int i;
+
+	va_start(args, number);
+	for (i = 0; i < 6; i++)
+		a[i] = va_arg(args, long);
+	va_end(args);
+	if (!real)
+		real = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
+	if (number == SYS_membarrier && motion.at_barrier) {
+		void (*happens)(void) = motion.at_barrier;
+
+		motion.barriers++;
+		motion.at_barrier = NULL;
+		happens();
+	}
+	return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+static void motion_handler(int sig)
+{
+	(void)sig;
+	mprotect(motion.page, 4096, PROT_READ | PROT_WRITE);
+	motion.at_store();
+}
+
+static void motion_protect(const struct ringq_port *port, void (*at_store)(void))
+{
+	motion.page = port->page;
+	motion.at_store = at_store;
+	mprotect(motion.page, 4096, PROT_READ);
+}
+
+static void motion_begin(void)
+{
+	const struct sigaction act = { .sa_handler = motion_handler };
+
+	memset(&motion, 0, sizeof(motion));
+	motion.ring = make(RINGQ_PRIVATE, 8, 28, 0);
+	attach(motion.ring, RINGQ_PRODUCER, &motion.out);
+	sigaction(SIGSEGV, &act, NULL);
+}
+
+static void motion_end(void)
+{
+	signal(SIGSEGV, SIG_DFL);
+	ringq_detach(&motion.in);
+	ringq_detach(&motion.slow);
+	ringq_detach(&motion.out);
+	ringq_leave(motion.ring);
+}
+
+/* What the reader gets, from its beginning to the last message. */
+static void motion_check(void)
+{
+	recv_all(&motion.in, ringq_position(&motion.in) - FIRST, motion.sent);
+	motion.sent = send_to(&motion.out, motion.sent, motion.sent + 30);
+	recv_all(&motion.in, ringq_position(&motion.in) - FIRST, motion.sent);
+}
+
+static void send_three(void)
+{
+	motion.sent = send_to(&motion.out, motion.sent, motion.sent + 3);
+}
+
+/* What the producer published before the barrier is not missed. */
+static void barrier_then_tail(void **state)
+{
+	(void)state;
+	motion_begin();
+	motion.sent = send_to(&motion.out, 0, 5);
+	motion.at_barrier = send_three;
+	assert_int_equal(attach_with(motion.ring, 0, 0, &motion.in), 0);
+	assert_int_equal(motion.barriers, 1);
+	assert_int_equal(motion.sent, 8);
+	assert_int_equal(ringq_position(&motion.in), FIRST + 8);
+	motion_check();
+	assert_int_equal(ringq_attach(motion.ring, RINGQ_CONSUMER, &motion.slow), 0);
+	motion_end();
+}
+
+static void everybody_goes_on(void)
+{
+	int i;
+
+	for (i = 0; i < 5; i++) {
+		recv_all(&motion.slow, ringq_position(&motion.slow) - FIRST, motion.sent);
+		motion.sent = send_to(&motion.out, motion.sent, motion.sent + 100);
+	}
+}
+
+static void stop_before_it_stands(void)
+{
+	motion_protect(&motion.in, everybody_goes_on);
+}
+
+/* The slowest that it goes by goes on before the new gate stands: it is in the way already. */
+static void slowest_goes_on(void **state)
+{
+	(void)state;
+	motion_begin();
+	assert_int_equal(ringq_attach(motion.ring, RINGQ_CONSUMER, &motion.slow), 0);
+	motion.sent = send_to(&motion.out, 0, 10);
+	recv_range(&motion.slow, 0, 2);
+	/* The producer says how far it is: there the new gate is, before it is lowered. */
+	assert_int_equal(ringq_drain(&motion.out, 0), -EAGAIN);
+	motion.at_barrier = stop_before_it_stands;
+	assert_int_equal(attach_with(motion.ring, RINGQ_OLDEST, 0, &motion.in), 0);
+	assert_int_equal(motion.barriers, 1);
+	assert_int_equal(ringq_position(&motion.in), FIRST + 2);
+	recv_range(&motion.in, 2, motion.sent);
+	ringq_detach(&motion.slow);
+	motion_check();
+	motion_end();
+}
+
+static struct ringq_attention *attention_of(const struct ringq_port *out)
+{
+	return (struct ringq_attention *)((char *)out->attention -
+					  offsetof(struct ringq_attention, data));
+}
+
+/* Another reader is arriving, and its gate does not stand yet: where it is means nothing. */
+static void another_arrives(uint64_t done)
+{
+	struct ringq_port_page *page = (struct ringq_port_page *)
+		((char *)motion.out.page + 6 * 4096);
+
+	page->progress.done = FIRST + done;
+	attention_of(&motion.out)->live[RINGQ_CONSUMER][0] |= 1 << 5;
+}
+
+static void another_leaves(void)
+{
+	attention_of(&motion.out)->live[RINGQ_CONSUMER][0] &= ~(1ull << 5);
+}
+
+static void below_oldest(void **state)
+{
+	uint64_t oldest;
+
+	(void)state;
+	motion_begin();
+	motion.sent = send_to(&motion.out, 0, 1000);
+	/* It may go so far without looking at any gate. */
+	oldest = motion.out.limit - FIRST - capacity_of(motion.ring);
+	assert_in_range(oldest, 1000 - 27, 1000 - 1);
+	another_arrives(oldest - 2);
+	assert_int_equal(attach_with(motion.ring, RINGQ_OLDEST, 0, &motion.in), 0);
+	another_leaves();
+	assert_int_equal(ringq_position(&motion.in), FIRST + oldest);
+	motion.sent = send_to(&motion.out, motion.sent, motion.sent + 100);
+	motion_check();
+	assert_int_equal(ringq_attach(motion.ring, RINGQ_CONSUMER, &motion.slow), 0);
+	motion_end();
+}
+
+static void arrive_now(void)
+{
+	another_arrives(1000 - 3);
+	assert_int_equal(attach_with(motion.ring, RINGQ_OLDEST, 0, &motion.in), 0);
+	another_leaves();
+}
+
+/* A reader arrives between the producer's two looks. */
+static void between_looks(void **state)
+{
+	uint64_t done;
+
+	(void)state;
+	motion_begin();
+	motion.sent = send_to(&motion.out, 0, 1000);
+	motion_protect(&motion.out, arrive_now);
+	done = motion.out.ops->peer_done(&motion.out);
+	assert_int_equal(ringq_position(&motion.in), FIRST + 997);
+	assert_int_equal(done, FIRST + 997);
+	assert_int_equal(ringq_attach(motion.ring, RINGQ_CONSUMER, &motion.slow), 0);
+	motion_end();
+}
+
 struct e24 { unsigned char bytes[24]; };
 
 RINGQ_TYPED(gated24, struct e24, gated);
@@ -671,6 +879,10 @@ int main(void)
 		cmocka_unit_test(dead_is_kept),
 		cmocka_unit_test(dead_on_arrival),
 		cmocka_unit_test(strange_gates),
+		cmocka_unit_test(barrier_then_tail),
+		cmocka_unit_test(slowest_goes_on),
+		cmocka_unit_test(below_oldest),
+		cmocka_unit_test(between_looks),
 		cmocka_unit_test(typed),
 	};
 
