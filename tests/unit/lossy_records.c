@@ -454,6 +454,8 @@ static void *read_stream(void *arg)
 /* Readers race with a producer that goes as fast as it can. */
 static void threads(void **state)
 {
+	unsigned char data[2048];
+	uint32_t size;
 	struct ringq_opts opts;
 	pthread_t thread[2];
 	struct ringq_port out;
@@ -476,8 +478,11 @@ static void threads(void **state)
 				;
 		}
 		assert_int_equal(ringq_attach(s[0].row.ring, RINGQ_PRODUCER, &out), 0);
-		for (i = 0; i < 100000; i++)
-			send_number(&out, i);
+		for (i = 0; i < 100000; i++) {
+			size = size_of(i, out.elem_size);
+			fill(data, size, i);
+			assert_int_equal(ringq_send_record(&out, data, size, RINGQ_FOREVER), 1);
+		}
 		ringq_detach(&out);
 		for (t = 0; t < 2; t++) {
 			pthread_join(thread[t], &error);

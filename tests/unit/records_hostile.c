@@ -274,6 +274,15 @@ static void no_record(void **state)
 	assert_int_equal(ringq_len(&v.in), 3);
 	close_victim(&v);
 
+	/* What is overwritten was sent before. */
+	for (i = 0; i < 2; i++) {
+		open_victim(&v, &rings[2]);
+		assert_int_equal(ringq_send_record(&v.out, "123", 3, 0), 1);
+		v.out.page->oldest = i ? 20 : 64;
+		assert_int_equal(ringq_recv_record(&v.in, data, 32, &size, 0), -EBADMSG);
+		close_victim(&v);
+	}
+
 	/* At the end of the row there is no room for what is after a header. */
 	open_victim(&v, &rings[0]);
 	while (ringq_position(&v.in) < 120) {
