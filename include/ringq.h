@@ -428,7 +428,8 @@ int64_t ringq_recv_many(struct ringq_port *port, void *msgs, uint64_t n, int64_t
 /**
  * ringq_reserve - take room for n messages, to write them in place
  *
- * All of @n, at most the capacity (-EINVAL). ringq_at() and ringq_run() give the places,
+ * All of @n, at most the capacity (MPSC, SPMC, MPMC: and 4095; -EINVAL). ringq_at() and
+ * ringq_run() give the places,
  * ringq_commit() publishes, ringq_abort() gives up. One reservation a port. Returns 0, or
  * what ringq_send() returns.
  *
@@ -576,18 +577,21 @@ void ringq_abort(struct ringq_port *port);
  * ringq_send_all - send n messages, or none
  *
  * Waits until there is room for all of them; then sends them as one ringq_commit() does, next to
- * each other. @n is at most the capacity (-EINVAL). Returns @n, or what ringq_reserve() returns:
- * nothing has been sent then. -EOPNOTSUPP in a ring of records.
+ * each other. @n is at most what can be reserved (-EINVAL). Returns @n, or what ringq_reserve()
+ * returns: nothing has been sent then. -EOPNOTSUPP in a ring of records.
  */
 int64_t ringq_send_all(struct ringq_port *port, const void *msgs, uint64_t n, int64_t timeout);
 
 /**
  * ringq_recv_all - receive n messages, or none
  *
- * Waits until there are so many, for this consumer. @n is at most the capacity (-EINVAL). Returns
- * @n; 0 if the ring has ended and fewer are left, which ringq_recv_many() still gets; or what
- * ringq_recv() returns: nothing has been taken then. ringq_flags() has RINGQ_REDELIVERED if one
- * of them is redelivered. -EOPNOTSUPP in a discipline that cannot promise it.
+ * Waits until there are so many, next to each other. @n is at most the capacity (MPSC, SPMC,
+ * MPMC: and 4095; -EINVAL). What is redelivered comes first and by itself: then it may be fewer.
+ * Returns how many; 0 if the ring has ended and fewer than @n are left, which ringq_recv_many()
+ * still gets; or what ringq_recv() returns: nothing has been taken then. MPSC, SPMC, MPMC: also
+ * -EBUSY less is left of what was peeked and released in part; -ENOBUFS what senders that died
+ * had reserved leaves no room for @n at once (ringq_recv_many() gets what there is). -EOPNOTSUPP
+ * in LANES, where a batch is of one lane, LOSSY, LATEST, and of records.
  */
 int64_t ringq_recv_all(struct ringq_port *port, void *msgs, uint64_t n, int64_t timeout);
 
@@ -819,10 +823,12 @@ int ringq_reset_skips(struct ringq_port *port);
  * ringq_len - how many messages there are, for this port
  *
  * A consumer's: those it could receive, and those it has in hand. A producer's: those that it
- * (MPSC, MPMC: that anybody) has sent and nobody has released. It is exact at some moment during
- * the call. A consumer's costs a few loads for each doubling of the number, of lines that the
- * producer may be writing: not for every message; of records, one load for each of them. Returns
- * the number; -ESTALE, -EBADMSG; or -EOPNOTSUPP. So do those that follow.
+ * (MPSC, MPMC: that anybody) has sent and nobody has released (several consumers in SPMC, MPMC:
+ * nobody has taken, but if it is 0 all are released; GATED, LOSSY, LATEST: the slowest consumer
+ * has not). It is exact at some moment during the call, if no other port of the side is at work.
+ * A consumer's costs a few loads for each doubling of the number, of lines that the producer may
+ * be writing: not for every message; of records, one load for each of them. Returns the number;
+ * -ESTALE, -EBADMSG; or -EOPNOTSUPP. So do those that follow.
  */
 int64_t ringq_len(const struct ringq_port *port);
 
@@ -933,7 +939,7 @@ int ringq_check(const struct ringq *ring, enum ringq_discipline discipline, size
 #define RINGQ_TYPED_gated(name, type) RINGQ_TYPED_FIFO(name, type, gated)
 
 #define RINGQ_TYPED_lossy(name, type)							\
-RINGQ_TYPED_FIFO(name, type, lossy);							\
+RINGQ_TYPED_STREAM(name, type, lossy);							\
 RINGQ_TYPED_OVERWRITTEN(name, type)
 #define RINGQ_TYPED_mpsc(name, type) RINGQ_TYPED_FIFO(name, type, mpsc)
 #define RINGQ_TYPED_spmc(name, type) RINGQ_TYPED_FIFO(name, type, spmc)
@@ -941,6 +947,41 @@ RINGQ_TYPED_OVERWRITTEN(name, type)
 
 /* The discipline has all operations on elements. */
 #define RINGQ_TYPED_FIFO(name, type, discipline)					\
+RINGQ_TYPED_STREAM(name, type, discipline);						\
+RINGQ_TYPED_FN int64_t name##_recv_all(struct name##_consumer *q, type *msgs,		\
+				       uint64_t n, int64_t timeout)			\
+{											\
+	return ringq_recv_all(&q->port, msgs, n, timeout);				\
+}											\
+RINGQ_TYPED_FN int64_t name##_consume(struct name##_consumer *q, uint64_t max,		\
+				      int (*handler)(void *arg, const type *msg),	\
+				      void *arg, int64_t timeout)			\
+{											\
+	uint64_t done = 0, i;								\
+	int64_t n;									\
+	int enough = 0;									\
+											\
+	while (done < max && !enough) {							\
+		n = name##_peek(q, max - done < RINGQ_SHOWN ? max - done : RINGQ_SHOWN,	\
+				done ? RINGQ_NOWAIT : timeout);				\
+		if (n <= 0)								\
+			return done ? (int64_t)done : n;				\
+		if (max == RINGQ_ALL) {							\
+			int64_t len = ringq_len(&q->port);				\
+											\
+			max = len > n ? len : n;					\
+		}									\
+		for (i = 0; i < (uint64_t)n && !enough; i++)				\
+			enough = handler(arg, name##_at(q, i));				\
+		name##_release(q, i);							\
+		done += i;								\
+	}										\
+	return max ? (int64_t)done : -EINVAL;						\
+}											\
+struct name##_producer
+
+/* Those that need not be sure that a message stays as it is while it is looked at. */
+#define RINGQ_TYPED_STREAM(name, type, discipline)					\
 RINGQ_TYPED_ONE(name, type, discipline);						\
 RINGQ_TYPED_FN int64_t name##_send_many(struct name##_producer *q, const type *msgs,	\
 				       uint64_t n, int64_t timeout)			\
@@ -951,6 +992,11 @@ RINGQ_TYPED_FN int64_t name##_recv_many(struct name##_consumer *q, type *msgs,		
 				       uint64_t n, int64_t timeout)			\
 {											\
 	return ringq_##discipline##_recv_many(&q->port, msgs, sizeof(type), n, timeout); \
+}											\
+RINGQ_TYPED_FN int64_t name##_send_all(struct name##_producer *q, const type *msgs,	\
+				       uint64_t n, int64_t timeout)			\
+{											\
+	return ringq_send_all(&q->port, msgs, n, timeout);				\
 }											\
 struct name##_producer
 
@@ -990,11 +1036,6 @@ RINGQ_TYPED_FN int name##_commit(struct name##_producer *q, uint64_t n)			\
 {											\
 	return ringq_##discipline##_commit(&q->port, sizeof(type), n);			\
 }											\
-RINGQ_TYPED_FN int64_t name##_send_all(struct name##_producer *q, const type *msgs,	\
-				       uint64_t n, int64_t timeout)			\
-{											\
-	return ringq_send_all(&q->port, msgs, n, timeout);				\
-}											\
 RINGQ_TYPED_FN int name##_recv(struct name##_consumer *q, type *msg, int64_t timeout)	\
 {											\
 	return ringq_##discipline##_recv(&q->port, msg, sizeof(type), timeout);		\
@@ -1011,39 +1052,9 @@ RINGQ_TYPED_FN int name##_release(struct name##_consumer *q, uint64_t n)		\
 {											\
 	return ringq_##discipline##_release(&q->port, sizeof(type), n);			\
 }											\
-RINGQ_TYPED_FN int64_t name##_recv_all(struct name##_consumer *q, type *msgs,		\
-				       uint64_t n, int64_t timeout)			\
-{											\
-	return ringq_recv_all(&q->port, msgs, n, timeout);				\
-}											\
 RINGQ_TYPED_FN int64_t name##_skip(struct name##_consumer *q, uint64_t n, int64_t timeout) \
 {											\
 	return ringq_skip(&q->port, n, timeout);					\
-}											\
-RINGQ_TYPED_FN int64_t name##_consume(struct name##_consumer *q, uint64_t max,		\
-				      int (*handler)(void *arg, const type *msg),	\
-				      void *arg, int64_t timeout)			\
-{											\
-	uint64_t done = 0, i;								\
-	int64_t n;									\
-	int enough = 0;									\
-											\
-	while (done < max && !enough) {							\
-		n = name##_peek(q, max - done < RINGQ_SHOWN ? max - done : RINGQ_SHOWN,	\
-				done ? RINGQ_NOWAIT : timeout);				\
-		if (n <= 0)								\
-			return done ? (int64_t)done : n;				\
-		if (max == RINGQ_ALL) {							\
-			int64_t len = ringq_len(&q->port);				\
-											\
-			max = len > n ? len : n;					\
-		}									\
-		for (i = 0; i < (uint64_t)n && !enough; i++)				\
-			enough = handler(arg, name##_at(q, i));				\
-		name##_release(q, i);							\
-		done += i;								\
-	}										\
-	return max ? (int64_t)done : -EINVAL;						\
 }											\
 struct name##_producer
 
@@ -1058,6 +1069,28 @@ RINGQ_TYPED_FN int name##_glance_read(const struct name##_consumer *q,			\
 				      const struct ringq_glance *glance, type *msg)	\
 {											\
 	return ringq_glance_read(&q->port, glance, msg);				\
+}											\
+RINGQ_TYPED_FN int64_t name##_consume(struct name##_consumer *q, uint64_t max,		\
+				      int (*handler)(void *arg, const type *msg),	\
+				      void *arg, int64_t timeout)			\
+{											\
+	int64_t r = max ? 1 : -EINVAL, len;						\
+	uint64_t done = 0;								\
+	int enough = 0;									\
+	type copy;									\
+											\
+	while (done < max && !enough) {							\
+		r = name##_recv(q, &copy, done ? RINGQ_NOWAIT : timeout);		\
+		if (r <= 0)								\
+			break;								\
+		done++;									\
+		if (max == RINGQ_ALL) {							\
+			len = ringq_len(&q->port);					\
+			max = done + (len > 0 ? len : 0);				\
+		}									\
+		enough = handler(arg, &copy);						\
+	}										\
+	return done ? (int64_t)done : r;						\
 }											\
 struct name##_producer
 

@@ -413,6 +413,7 @@ const struct ringq_ops ringq_latest_producer = {
 	.reserve = latest_reserve,
 	.commit = lossy_commit,
 	.at = latest_at,
+	.len = lossy_unread,
 };
 
 const struct ringq_ops ringq_latest_consumer = {

@@ -6,6 +6,7 @@
 #include "twins.h"
 
 #include <sched.h>
+#include <string.h>
 
 /* A producer that is alone looks this far ahead for room. */
 #define RINGQ_AHEAD	16
@@ -326,10 +327,10 @@ static int64_t mpmc_try_look(struct ringq_port *p, uint64_t most)
 }
 
 /*
- * The ring is closed and nothing is at the port's position: 0 if nothing will come, 1 if
- * something may, -EAGAIN if a producer is in the middle of a claim.
+ * The ring is closed and there is not enough from the port's position on: 0 if the need will
+ * never be met, 1 if it may be, -EAGAIN if a producer is in the middle of a claim.
  */
-static int mpmc_more_to_come(struct ringq_port *p)
+static int mpmc_more_to_come(struct ringq_port *p, uint64_t need)
 {
 	const struct ringq_geometry *g = &p->ring->geometry;
 	uint64_t end = g->first, pos, index;
@@ -348,11 +349,14 @@ static int mpmc_more_to_come(struct ringq_port *p)
 	if ((int64_t)(index - end) > 0)
 		end = index;
 	pos = p->claims.biased ? p->pos : ringq_load_acquire(&p->claims.side->index);
-	return (int64_t)(end - pos) > 0;
+	return (int64_t)(end - pos) >= (int64_t)need;
 }
 
-/* Nothing is there. Waits, on a closed ring too if something is to come: 1; end-of-file: 0. */
-static int mpmc_await(struct ringq_port *p, uint64_t word, int64_t timeout)
+/*
+ * So many positions are not published. Waits, on a closed ring too if they may be yet: 1;
+ * end-of-file: 0.
+ */
+static int mpmc_await(struct ringq_port *p, uint64_t need, uint64_t word, int64_t timeout)
 {
 	uint64_t ends = RINGQ_ENDED;
 	int r;
@@ -360,7 +364,7 @@ static int mpmc_await(struct ringq_port *p, uint64_t word, int64_t timeout)
 	if (word & (RINGQ_DEAD | RINGQ_GONE))
 		return 0;
 	if (word & RINGQ_CLOSED) {
-		r = mpmc_more_to_come(p);
+		r = mpmc_more_to_come(p, need);
 		if (r == 0)
 			return 0;
 		ends &= ~RINGQ_CLOSED;
@@ -369,11 +373,11 @@ static int mpmc_await(struct ringq_port *p, uint64_t word, int64_t timeout)
 			sched_yield();
 			if (timeout < 0 || timeout > RINGQ_PENDING)
 				timeout = RINGQ_PENDING;
-			r = ringq_wait(p, 1, ends, timeout);
+			r = ringq_wait(p, need, ends, timeout);
 			return r == -ETIMEDOUT && timeout == RINGQ_PENDING ? 1 : r < 0 ? r : 1;
 		}
 	}
-	r = ringq_wait(p, 1, ends, timeout);
+	r = ringq_wait(p, need, ends, timeout);
 	return r < 0 ? r : 1;
 }
 
@@ -395,7 +399,7 @@ RINGQ_PUBLIC int64_t ringq_mpmc_look(struct ringq_port *p, uint64_t most, int64_
 		if (r != -EAGAIN)
 			break;
 		timeout = ringq_time_left(&deadline, timeout);
-		r = mpmc_await(p, word, timeout);
+		r = mpmc_await(p, 1, word, timeout);
 		if (r <= 0)
 			return r;
 		slept = true;
@@ -403,6 +407,182 @@ RINGQ_PUBLIC int64_t ringq_mpmc_look(struct ringq_port *p, uint64_t most, int64_
 	if (r > 0 && slept)
 		ringq_claim_pass_on(p);
 	return r;
+}
+
+/*
+ * How many positions from one on are to be claimed to have n messages: what lies between them
+ * may be tombstones. If there are not so many yet, how many must be published at least.
+ */
+static uint64_t mpmc_row(const struct ringq_port *p, uint64_t pos, uint64_t n, bool *there)
+{
+	uint64_t i, found = 0, stamp;
+
+	for (i = 0; found < n && i < p->capacity; i++) {
+		stamp = ringq_load_acquire(ringq_mpmc_word(p, pos + i));	/* R1 */
+		if (stamp == RINGQ_STAMP(pos + i, RINGQ_FULL))
+			found++;
+		else if (stamp != RINGQ_STAMP(pos + i, RINGQ_TOMB))
+			break;
+	}
+	*there = found == n;
+	return i + n - found;
+}
+
+/* A row with n messages, claimed: its length; 0 to try again. The need: as mpmc_row() says. */
+static int64_t mpmc_claim_row(struct ringq_port *p, uint64_t n, uint64_t *need)
+{
+	const struct ringq_side *side = p->claims.side;
+	bool biased = ringq_claim_is_biased(p), there;
+	uint64_t pos;
+	int r;
+
+	if (!biased && mpmc_adopt(p))
+		return 1;
+	pos = biased ? p->pos : ringq_load_acquire(&side->index);
+	if (ringq_load_acquire(ringq_mpmc_word(p, pos)) == RINGQ_STAMP(pos, RINGQ_TOMB)) {
+		r = biased ? !ringq_claim_own(p, 1) : ringq_claim_index(p, 1, pos);
+		if (r)
+			mpmc_skip(p);
+		return 0;
+	}
+	*need = mpmc_row(p, pos, n, &there);
+	if (*need > p->capacity || *need > RINGQ_CLAIM_MAX)
+		return -ENOBUFS;
+	if (!there)
+		return biased || ringq_load_acquire(&side->index) == pos ? -EAGAIN : 0;
+	r = biased ? !ringq_claim_own(p, *need) : ringq_claim_index(p, *need, pos);
+	return r ? (int64_t)*need : 0;
+}
+
+/* n messages in the port's hands, or fewer if they are redelivered: a row's length. */
+static int64_t mpmc_take_all(struct ringq_port *p, uint64_t n, uint64_t *need)
+{
+	struct ringq_claims *c = &p->claims;
+	int64_t r;
+
+	*need = 1;
+	if (c->rest) {
+		if (c->rest < n && !p->flags)
+			return -EBUSY;
+		return mpmc_try_look(p, n);
+	}
+	/* What a predecessor was shown. */
+	if ((int64_t)(c->shown - p->pos) > 0)
+		return mpmc_try_look(p, n);
+	p->flags = 0;
+	do {
+		r = mpmc_claim_row(p, n, need);
+	} while (r == 0);
+	return r;
+}
+
+/* Copies the messages of a row that is claimed, at most n, and frees it; how many. */
+static uint64_t mpmc_copy_row(struct ringq_port *p, unsigned char *to, uint64_t n, uint64_t row)
+{
+	uint64_t got = 0, i, stamp;
+
+	for (i = 0; i < row && got < n; i++) {
+		stamp = ringq_load_relaxed(ringq_mpmc_word(p, p->pos + i));
+		if (stamp == RINGQ_STAMP(p->pos + i, RINGQ_TOMB))
+			continue;
+		memcpy(to + got * p->elem_size, ringq_mpmc_elem(p, p->elem_size, p->pos + i),
+		       p->elem_size);						/* R3 */
+		got++;
+	}
+	ringq_mpmc_free(p, p->elem_size, row);
+	p->limit = p->pos;
+	ringq_notify(p, row);							/* R6 */
+	return got;
+}
+
+static int64_t mpmc_recv_all(struct ringq_port *p, void *msgs, uint64_t n, int64_t timeout)
+{
+	int64_t deadline = 0, r;
+	bool slept = false;
+	uint64_t word, need;
+
+	if (p->held)
+		return -EBUSY;
+	if (!n || n > p->capacity || n > RINGQ_CLAIM_MAX)
+		return -EINVAL;
+	for (;;) {
+		/* The end is looked at first: what was published before it is seen then. */
+		word = ringq_load_acquire(p->attention);
+		r = mpmc_take_all(p, n, &need);
+		if (r != -EAGAIN)
+			break;
+		timeout = ringq_time_left(&deadline, timeout);
+		if (timeout && need > 1)
+			mpmc_wait_wide(p);
+		r = mpmc_await(p, need, word, timeout);
+		if (r <= 0)
+			return r;
+		slept = true;
+	}
+	if (r < 0)
+		return r;
+	n = mpmc_copy_row(p, msgs, n, r);
+	if (slept)
+		ringq_claim_pass_on(p);
+	return n;
+}
+
+/* Orphans that this port has not passed by, all there are below the index. */
+static uint64_t mpmc_orphans(const struct ringq_port *p, uint64_t index)
+{
+	const struct ringq_claims *c = &p->claims;
+	uint64_t n = 0, pos, stamp;
+
+	if (c->search == c->search_end && ringq_load_acquire(&c->side->orphans) == c->seen)
+		return 0;
+	for (pos = index - p->capacity; pos != index; pos++) {
+		stamp = ringq_load_acquire(ringq_mpmc_word(p, pos));
+		n += ringq_stamp_state(stamp) == RINGQ_SPECIAL &&
+		     ringq_special_kind(stamp) == RINGQ_ORPHAN;
+	}
+	return n;
+}
+
+/*
+ * How many messages are published for a consumer, and in its hands. Behind a gap, which a
+ * producer leaves who is still writing, there may be more.
+ */
+static uint64_t mpmc_len_consumer(const struct ringq_port *p)
+{
+	uint64_t index;
+
+	if (p->claims.biased)
+		return ringq_spsc_ahead(p, 0, p->pos);
+	index = ringq_load_acquire(&p->claims.side->index);
+	return p->held + p->claims.rest + mpmc_orphans(p, index) + ringq_spsc_ahead(p, 0, index);
+}
+
+/* What consumers have released; where several do that by stamps, what they have taken. */
+static uint64_t mpmc_gone(const struct ringq_port *p)
+{
+	const struct ringq_side *side = ringq_side_of(p->ring, p->base, RINGQ_CONSUMER);
+	uint64_t end;
+	uint32_t i;
+
+	if (!ringq_load_acquire(&side->shared))
+		return ringq_mpmc_done(p);
+	end = ringq_load_acquire(&side->index);
+	for (i = 0; i < p->ring->geometry.consumers; i++)
+		end = ringq_claim_end_of(p, RINGQ_CONSUMER, i, end);
+	return end;
+}
+
+/* How many messages were sent and are not gone; something, until all are released. */
+static uint64_t mpmc_len_producer(const struct ringq_port *p)
+{
+	uint64_t sent = p->pos, gone;
+
+	if (!p->claims.biased)
+		sent = ringq_load_acquire(&p->claims.side->index) - p->held;
+	gone = mpmc_gone(p);
+	if ((int64_t)(sent - gone) <= 0)
+		return !ringq_drained(p);
+	return sent - gone < p->capacity ? sent - gone : p->capacity;
 }
 
 /* What is held beyond what was published: back to the ring, or tombstones. */
@@ -530,11 +710,14 @@ const struct ringq_ops ringq_mpmc_producer = {
 	.attach = mpmc_attach_producer,
 	.detach = mpmc_detach_producer,
 	.drain = mpmc_drain,
+	.len = mpmc_len_producer,
 	RINGQ_PRODUCER_OPS(mpmc),
 };
 
 const struct ringq_ops ringq_mpmc_consumer = {
 	.attach = mpmc_attach_consumer,
 	.detach = mpmc_detach_consumer,
+	.recv_all = mpmc_recv_all,
+	.len = mpmc_len_consumer,
 	RINGQ_CONSUMER_OPS(mpmc),
 };

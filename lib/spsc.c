@@ -204,21 +204,18 @@ uint64_t ringq_spsc_len_consumer(const struct ringq_port *p)
 	return ringq_spsc_ahead(p, 0, p->pos);
 }
 
-/*
- * What nobody else can take stays until it is enough. It is then taken in pieces if a part of
- * it is redelivered; all of it is called so then, and what was known to follow is forgotten.
- */
+/* What nobody else can take stays until it is enough. What is redelivered comes by itself. */
 int64_t ringq_spsc_recv_all(struct ringq_port *p, void *msgs, uint64_t n, int64_t timeout)
 {
-	unsigned char *to = msgs;
 	int64_t deadline = 0, r;
-	uint64_t word, got;
-	uint32_t flags = 0;
+	uint64_t word;
 
 	if (p->held)
 		return -EBUSY;
 	if (!n || n > p->capacity)
 		return -EINVAL;
+	if (p->flags && p->pos != p->limit && p->limit - p->pos < n)
+		n = p->limit - p->pos;
 	for (;;) {
 		/* The end is looked at first: what was published before it is seen then. */
 		word = ringq_load_acquire(p->attention);
@@ -231,17 +228,8 @@ int64_t ringq_spsc_recv_all(struct ringq_port *p, void *msgs, uint64_t n, int64_
 		if (r < 0)
 			return r;
 	}
-	for (got = 0; got < n; got += r) {
-		r = p->ops->recv_many(p, to + got * p->elem_size, n - got, RINGQ_NOWAIT);
-		if (r <= 0)
-			return r == -EAGAIN || r == 0 ? -EBADMSG : r;
-		flags |= p->flags;
-	}
-	if (flags != p->flags) {
-		p->flags = flags;
-		p->limit = p->pos;
-	}
-	return n;
+	r = p->ops->recv_many(p, msgs, n, RINGQ_NOWAIT);
+	return r == (int64_t)n || (r < 0 && r != -EAGAIN) ? r : -EBADMSG;
 }
 
 /*
