@@ -259,9 +259,10 @@ struct ringq_ioc_open {
  *
  * -EBUSY the place, or all places of the role, are taken by live ports, or, in MPSC, SPMC
  * and MPMC, by dead ones whose claims cannot be put in order yet, because a live port is
- * in the middle of one (it is seen as live until then); -EINVAL there is no such place; -EACCES the handle does not give the role; -EPIPE that side of the
- * ring has ended (see RINGQ_PRODUCER_WAIT), or the ring is closed and a producer is no
- * more wanted; -EINTR (RINGQ_ATTACH_LOCK) a signal came while another held the lock.
+ * in the middle of one (they are seen as live until then); -EINVAL there is no such
+ * place; -EACCES the handle does not give the role; -EPIPE that side of the ring has
+ * ended (see RINGQ_PRODUCER_WAIT), or the ring is closed and a producer is no more
+ * wanted; -EINTR (RINGQ_ATTACH_LOCK) a signal came while another held the lock.
  *
  * Who is attached can be seen in the attention page (struct ringq_attention), which the
  * kernel alone writes. With RINGQ_ATTACH_LOCK the port is seen there only once it has
