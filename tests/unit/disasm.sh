@@ -47,7 +47,6 @@ int d##_recv_##n(struct d##n##_consumer *q, struct e##n *msg)		\
 }
 #define ALL(d) FAST(d, 8) FAST(d, 56) FAST(d, 64)
 
-
 ALL(spsc)
 ALL(lanes)
 ALL(lossy)
