@@ -320,6 +320,18 @@ int ringq_claim_orphan(struct ringq_port *p, __u64 stamp, uint64_t pos)
 	return 0;
 }
 
+void ringq_claim_tell(struct ringq_port *p)
+{
+	if (p->claims.biased) {
+		ringq_claim_set(p, RINGQ_OWN, 0, p->pos);
+		ringq_store_release(p->done, p->pos);
+		ringq_store_relaxed(&p->page->progress.hand, p->pos);
+	} else {
+		ringq_claim_set(p, RINGQ_IDLE, 0, 0);
+	}
+	ringq_store_relaxed(&p->page->seen, p->claims.seen);
+}
+
 int ringq_claim_own(struct ringq_port *p, uint64_t n)
 {
 	int r = 0;

@@ -465,6 +465,8 @@ int ringq_claim_own(struct ringq_port *port, uint64_t n);
 int ringq_claim_index(struct ringq_port *port, uint64_t n, uint64_t index);
 /* An orphan that has this stamp: 1; 0 somebody was faster. */
 int ringq_claim_orphan(struct ringq_port *port, __u64 stamp, uint64_t pos);
+/* Of a port that holds nothing and is about to wait: its page says where it is. */
+void ringq_claim_tell(struct ringq_port *port);
 /* Producer: the last n that it holds are not taken any more; or they must be tombstones. */
 bool ringq_claim_back(struct ringq_port *port, uint64_t n);
 /* Of a port that slept and has taken something: wakes another one if there is more. */

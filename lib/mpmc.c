@@ -150,7 +150,8 @@ static int64_t mpmc_room_shared(struct ringq_port *p, uint64_t least, uint64_t m
 	}
 	if (ringq_load_acquire(&side->index) != index)
 		return 0;
-	return mpmc_is_full(p, index) ? -EAGAIN : mpmc_corrupt(p);
+	return ringq_load_relaxed(&side->shared) && mpmc_is_full(p, index) ? -EAGAIN :
+									     mpmc_corrupt(p);
 }
 
 static int64_t mpmc_try_room(struct ringq_port *p, uint64_t least, uint64_t most)
@@ -167,6 +168,19 @@ static int64_t mpmc_try_room(struct ringq_port *p, uint64_t least, uint64_t most
 			r = mpmc_room_shared(p, least, most);
 	} while (r == 0);
 	return r;
+}
+
+/*
+ * Before a wait. Its end is looked for here too: if somebody scribbles over the ring, there may
+ * always be something to be had for who waits, and nothing for who comes to fetch it.
+ */
+static int mpmc_before_wait(struct ringq_port *p, int64_t *deadline, int64_t *timeout)
+{
+	bool again = *deadline;
+
+	ringq_claim_tell(p);
+	*timeout = ringq_time_left(deadline, *timeout);
+	return again && *timeout == 1 ? -ETIMEDOUT : 0;
 }
 
 /* Before a sleep in which a kick may be lost to others: from now on all are kicked. */
@@ -196,10 +210,11 @@ RINGQ_PUBLIC int64_t ringq_mpmc_room(struct ringq_port *p, uint64_t least, uint6
 			break;
 		/* Whoever waits here must know of what was published before. */
 		ringq_notify(p, p->capacity);
-		timeout = ringq_time_left(&deadline, timeout);
 		if (timeout && least > 1)
 			mpmc_wait_wide(p);
-		r = ringq_wait(p, least, RINGQ_ENDED, timeout);
+		r = mpmc_before_wait(p, &deadline, &timeout);
+		if (r == 0)
+			r = ringq_wait(p, least, RINGQ_ENDED, timeout);
 		if (r < 0)
 			return r;
 		slept = true;
@@ -301,7 +316,8 @@ static int64_t mpmc_look_shared(struct ringq_port *p, uint64_t most)
 	}
 	if (ringq_load_acquire(&side->index) != index)
 		return 0;
-	return ringq_stamp_is_before(stamp, index, p->capacity) ? -EAGAIN : mpmc_corrupt(p);
+	return ringq_load_relaxed(&side->shared) &&
+	       ringq_stamp_is_before(stamp, index, p->capacity) ? -EAGAIN : mpmc_corrupt(p);
 }
 
 static int64_t mpmc_try_look(struct ringq_port *p, uint64_t most)
@@ -398,8 +414,9 @@ RINGQ_PUBLIC int64_t ringq_mpmc_look(struct ringq_port *p, uint64_t most, int64_
 		r = mpmc_try_look(p, most);
 		if (r != -EAGAIN)
 			break;
-		timeout = ringq_time_left(&deadline, timeout);
-		r = mpmc_await(p, 1, word, timeout);
+		r = mpmc_before_wait(p, &deadline, &timeout);
+		if (r == 0)
+			r = mpmc_await(p, 1, word, timeout);
 		if (r <= 0)
 			return r;
 		slept = true;
