@@ -9,8 +9,8 @@
  * io_uring. Files only count for a port that was never mapped.
  *
  * Who leaves or dies wakes everybody, on both sides, always: who sleeps is to look again at who is
- * there. If what a dead port left must be put in order (repair.c), it is over at once and the attach
- * lock is not its any more; its place is free when that is done, and everybody is woken again.
+ * there. If what a dead port left must be put in order (repair.c), it is over at once and does not
+ * have the attach lock any more; its place is free when that is done, and everybody is woken again.
  */
 #include <linux/file.h>
 #include <linux/sched.h>
