@@ -230,7 +230,7 @@ static void redelivered(void **state)
 	}
 }
 
-#define EACH 20000
+#define EACH 5000
 
 struct thread {
 	struct ringq_port port;

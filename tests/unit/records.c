@@ -920,7 +920,7 @@ static void threads(void **state)
 	(void)state;
 	for (k = 0; k < COUNT(rings); k++) {
 		open_row(&s.row, &rings[k]);
-		s.n = 20000;
+		s.n = 5000;
 		assert_int_equal(ringq_attach(s.row.ring, RINGQ_CONSUMER, &in), 0);
 		assert_int_equal(ringq_recv_record(&in, data, 1, &size, MS), -ETIMEDOUT);
 		assert_int_equal(pthread_create(&thread, NULL, send_stream, &s), 0);
@@ -929,7 +929,7 @@ static void threads(void **state)
 							   RINGQ_FOREVER), 1);
 			assert_int_equal(size, next_random(&x) % (s.row.largest + 1));
 			check_content(data, size, i);
-			if (i % 5000 == 0)
+			if (i % 1000 == 0)
 				usleep(2000);
 		}
 		assert_int_equal(ringq_recv_record(&in, data, 1, &size, RINGQ_FOREVER), 0);
