@@ -172,7 +172,13 @@ ringq_inline int d##_try_send(struct ringq_port *p, const uint64_t *msg)		\
 }											\
 ringq_inline int d##_try_recv(struct ringq_port *p, uint64_t *msg)			\
 {											\
-	return many_##d##_recv((struct many_##d##_consumer *)p, msg, RINGQ_NOWAIT);	\
+	int r;										\
+											\
+	/* What is lost is counted by the port. */					\
+	do										\
+		r = many_##d##_recv((struct many_##d##_consumer *)p, msg, RINGQ_NOWAIT); \
+	while (r == -EOVERFLOW);							\
+	return r;									\
 }											\
 MANY_LOOPS(ring_##d, &q->port[RINGQ_PRODUCER][me], &q->port[RINGQ_CONSUMER][me],	\
 	   d##_try_send, d##_try_recv)
