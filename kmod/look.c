@@ -35,8 +35,8 @@ u64 ringq_word_at(const void *memory, u64 offset)
 
 #include <ringq/ready.h>
 
-/* What holds now, as RINGQ_EVENT_ bits. */
-u32 ringq_look(const struct ringq_port *port, u64 need)
+/* What holds now, as RINGQ_EVENT_ bits. To drain is to wait for what the port itself has sent. */
+u32 ringq_look(const struct ringq_port *port, u64 need, bool drain)
 {
 	const struct ringq_ring *ring = port->ring;
 	const struct ringq_view view = {
@@ -45,6 +45,7 @@ u32 ringq_look(const struct ringq_port *port, u64 need)
 		.memory = ring,
 		.role = port->role,
 		.port = port->index,
+		.drain = drain,
 	};
 	u32 events = 0;
 	u64 word;

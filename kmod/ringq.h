@@ -303,7 +303,7 @@ void ringq_barrier(struct ringq_ring *ring, u32 role);
 /* look.c */
 u64 *ringq_word(const struct ringq_ring *ring, u64 offset);
 u64 ringq_word_at(const void *memory, u64 offset);
-u32 ringq_look(const struct ringq_port *port, u64 need);
+u32 ringq_look(const struct ringq_port *port, u64 need, bool drain);
 
 /* repair.c */
 int ringq_repair_init(void);

@@ -243,6 +243,7 @@ static int ringq_sleep(struct ringq_port *port, ktime_t end)
 /* Arms, looks and sleeps until one of the events is there; it outranks the clock and a signal. */
 static int ringq_wait_for(struct ringq_port *port, u32 wanted, struct ringq_ioc_wait *arg)
 {
+	bool drain = arg->flags & RINGQ_WAIT_DRAIN;
 	ktime_t end = KTIME_MAX;
 	int err;
 
@@ -252,11 +253,11 @@ static int ringq_wait_for(struct ringq_port *port, u32 wanted, struct ringq_ioc_
 		err = ringq_arm(port, RINGQ_BY_WAIT);
 		if (err)
 			return err;
-		arg->events = ringq_look(port, arg->need);
+		arg->events = ringq_look(port, arg->need, drain);
 		if (arg->events & wanted)
 			return 0;
 		err = ringq_sleep(port, end);
-		arg->events = ringq_look(port, arg->need);
+		arg->events = ringq_look(port, arg->need, drain);
 		if (arg->events & wanted)
 			return 0;
 	} while (!err);
@@ -267,19 +268,20 @@ static int ringq_wait_for(struct ringq_port *port, u32 wanted, struct ringq_ioc_
 int ringq_wait(struct ringq_port *port, struct ringq_ioc_wait *arg)
 {
 	u32 wanted = RINGQ_EVENT_READY | RINGQ_EVENT_GONE | RINGQ_EVENT_DEAD;
+	bool drain = arg->flags & RINGQ_WAIT_DRAIN;
 	int err;
 
 	if (arg->flags & ~RINGQ_WAIT_DRAIN || arg->reserved)
 		return -EINVAL;
 	if (!arg->need || arg->need > port->ring->geometry.capacity)
 		return -EINVAL;
-	if (!(arg->flags & RINGQ_WAIT_DRAIN))
+	if (!drain)
 		wanted |= RINGQ_EVENT_CLOSED;
 
 	err = ringq_sleep_begin(port);
 	if (err)
 		return err;
-	arg->events = ringq_look(port, arg->need);
+	arg->events = ringq_look(port, arg->need, drain);
 	if (!(arg->events & wanted))
 		err = arg->timeout_ns ? ringq_wait_for(port, wanted, arg) : -ETIMEDOUT;
 	ringq_sleep_end(port, err);
@@ -314,7 +316,7 @@ int ringq_kick(struct ringq_port *port, struct ringq_ioc_kick *arg)
  */
 static __poll_t ringq_poll_mask(const struct ringq_port *port)
 {
-	u32 events = ringq_look(port, 1);
+	u32 events = ringq_look(port, 1, false);
 	u32 ready = RINGQ_EVENT_READY | RINGQ_EVENT_CLOSED;
 	__poll_t mask = 0;
 

@@ -190,6 +190,9 @@ static inline __u64 ringq_view_gates(const struct ringq_view *v, __u32 i)
 	return bits | ringq_word_at(v->memory, live);
 }
 
+/* How often a look begins anew because ports come and go; a departure wakes who sleeps on. */
+#define RINGQ_LOOKS	16
+
 /*
  * GATED: where the slowest consumer is, at most a lap behind pos; pos, if there is none. (A place
  * whose reader came and died during the look was seen neither as live nor as kept; but then the
@@ -199,9 +202,11 @@ static inline __u64 ringq_view_slowest(const struct ringq_view *v, __u64 pos)
 {
 	const __u64 at = v->layout->attention + offsetof(struct ringq_attention, epoch);
 	__u64 behind, gates = 0, epoch, one;
-	__u32 i;
+	__u32 i, looks = 0;
 
 	do {
+		if (looks++ == RINGQ_LOOKS)
+			return pos - v->geometry->capacity;
 		epoch = ringq_word_at(v->memory, at);
 		behind = 0;
 		for (i = 0; i < v->geometry->consumers; i++) {

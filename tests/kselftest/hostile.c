@@ -319,7 +319,7 @@ TEST_F_TIMEOUT(hostile, sleepers_over_garbage, 600)
 /* Who looks through a large ring can be killed, and others get their turn. */
 TEST_F_TIMEOUT(hostile, long_looks, 300)
 {
-	struct ringq_geometry g = geometry_many(RINGQ_MPMC, 8, 1ull << 20);
+	struct ringq_geometry g = geometry_many(RINGQ_MPMC, 8, 1ull << 17);
 	struct peer children[3];
 	struct ring r;
 	struct port p;
@@ -344,7 +344,7 @@ TEST_F_TIMEOUT(hostile, long_looks, 300)
 	for (i = 0; i < 3; i++)
 		ASSERT_EQ(1, peer_hear(&children[i]));
 	ASSERT_EQ(0, port_join(&p, &r, RINGQ_CONSUMER));
-	for (i = 0; i < 20; i++)
+	for (i = 0; i < 5; i++)
 		EXPECT_EQ(-ETIMEDOUT, port_wait(&p, g.capacity, MSEC, 0, NULL));
 	for (i = 0; i < 3; i++)
 		EXPECT_EQ(-SIGKILL, peer_kill(&children[i]));

@@ -325,7 +325,7 @@ struct ringq_ioc_wait {
 
 /*
  * Do not return because the ring is closed: for a producer who waits, with @need equal to
- * the capacity, until everything that was sent has been received.
+ * the capacity, until everything that it has sent is released.
  */
 #define RINGQ_WAIT_DRAIN	(1u << 0)
 
