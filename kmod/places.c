@@ -99,9 +99,12 @@ static struct ringq_port_page *ringq_port_page(const struct ringq_ring *ring, u3
 /* A new gate stands where the producer says that it is. Both words are users'. */
 static void ringq_gate_begin(const struct ringq_ring *ring, u32 index)
 {
-	struct ringq_progress *own = &ringq_port_page(ring, RINGQ_CONSUMER, index)->progress;
+	struct ringq_port_page *page = ringq_port_page(ring, RINGQ_CONSUMER, index);
+	struct ringq_progress *own = &page->progress;
 	u64 pos;
 
+	/* It does not stand yet, as its predecessor's may have. */
+	WRITE_ONCE(page->claim, 0);
 	/* Below it everything is published. */
 	pos = smp_load_acquire(&ringq_port_page(ring, RINGQ_PRODUCER, 0)->progress.done);
 	WRITE_ONCE(own->taken, pos);

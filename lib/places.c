@@ -219,6 +219,7 @@ static void ringq_places_count(struct ringq *ring, uint32_t role, uint32_t index
 	if (ring->geometry.discipline == RINGQ_GATED && role == RINGQ_CONSUMER &&
 	    !(ringq_load_acquire(kept) & bit)) {
 		producer = ringq_port_page(ring, ring->base, RINGQ_PRODUCER, 0);
+		ringq_store_relaxed(&page->claim, 0);	/* it does not stand yet */
 		ringq_progress_move(&page->progress, ringq_load_acquire(&producer->progress.done));
 	}
 	__atomic_fetch_or(ringq_live(ring, role, index), bit, __ATOMIC_SEQ_CST);

@@ -34,7 +34,7 @@
  *
  * A reader arrives while the producer runs, with a limit in its registers that was computed
  * before there was this gate:
- *   A0  its bit in live is set, by whoever gives places, above some done
+ *   A0  claim = IDLE, some done, and then its bit in live: by whoever gives places
  *   A1  done = what oldest says
  *   A2  heavy barrier on the producer's CPU (RINGQ_FENCE: full fence)
  *   A3  load oldest (acquire); walk over the stamps (acquire) to the first that is not
@@ -50,8 +50,8 @@
  * The limit is then at most the oldest that A3 loaded, + capacity; and the reader begins at
  * that oldest or above, for the tail is not below it either. (A3 may load an older, lower word
  * again if another reader arrives as well and the producer takes its limit back; so the reader
- * does not go below A1 either.) All others' done words are only a hint for RINGQ_OLDEST, so it
- * does no harm if one of them belongs to a reader that is just arriving.
+ * does not go below A1 either.) The gates that it looks at for RINGQ_OLDEST are those that stand,
+ * which are never below oldest; if one of them lies, it is not believed beyond that.
  *
  * Between A0 and A4 the gate may be more than a lap behind the producer: it is taken as one
  * that is just a lap behind, so the producer waits, and overwrites nothing. The same becomes of

@@ -699,6 +699,11 @@ static void motion_end(void)
 	ringq_leave(motion.ring);
 }
 
+static struct ringq_port_page *reader_page(uint32_t i)
+{
+	return ringq_port_page(motion.ring, motion.out.base, RINGQ_CONSUMER, i);
+}
+
 /* What the reader gets, from its beginning to the last message. */
 static void motion_check(void)
 {
@@ -709,6 +714,8 @@ static void motion_check(void)
 
 static void send_three(void)
 {
+	/* Whatever its predecessor's gate did, this one does not stand yet. */
+	assert_int_equal(ringq_claim_state(motion.in.page->claim), RINGQ_IDLE);
 	motion.sent = send_to(&motion.out, motion.sent, motion.sent + 3);
 }
 
@@ -718,6 +725,7 @@ static void barrier_then_tail(void **state)
 	(void)state;
 	motion_begin();
 	motion.sent = send_to(&motion.out, 0, 5);
+	reader_page(0)->claim = RINGQ_CLAIM(RINGQ_OWN, 0, 0);
 	motion.at_barrier = send_three;
 	assert_int_equal(attach_with(motion.ring, 0, 0, &motion.in), 0);
 	assert_int_equal(motion.barriers, 1);
@@ -769,21 +777,22 @@ static struct ringq_attention *attention_of(const struct ringq_port *out)
 					  offsetof(struct ringq_attention, data));
 }
 
-/* Another reader is arriving, and its gate does not stand yet: where it is means nothing. */
-static void another_arrives(uint64_t done)
+/* Another reader's gate is there: it stands, or its reader is just arriving. */
+static void another_gate(uint64_t done, bool stands)
 {
-	struct ringq_port_page *page = (struct ringq_port_page *)
-		((char *)motion.out.page + 6 * 4096);
+	struct ringq_port_page *page = reader_page(5);
 
+	page->claim = RINGQ_CLAIM(stands ? RINGQ_OWN : RINGQ_IDLE, 0, 0);
 	page->progress.done = FIRST + done;
 	attention_of(&motion.out)->live[RINGQ_CONSUMER][0] |= 1 << 5;
 }
 
-static void another_leaves(void)
+static void no_other_gate(void)
 {
 	attention_of(&motion.out)->live[RINGQ_CONSUMER][0] &= ~(1ull << 5);
 }
 
+/* What means nothing, or lies, does not make a reader begin where the producer may overwrite. */
 static void below_oldest(void **state)
 {
 	uint64_t oldest;
@@ -794,9 +803,13 @@ static void below_oldest(void **state)
 	/* It may go so far without looking at any gate. */
 	oldest = motion.out.limit - FIRST - capacity_of(motion.ring);
 	assert_in_range(oldest, 1000 - 27, 1000 - 1);
-	another_arrives(oldest - 2);
+	another_gate(oldest + 1, false);
 	assert_int_equal(attach_with(motion.ring, RINGQ_OLDEST, 0, &motion.in), 0);
-	another_leaves();
+	assert_int_equal(ringq_position(&motion.in), FIRST + motion.sent);
+	ringq_detach(&motion.in);
+	another_gate(oldest - 2, true);
+	assert_int_equal(attach_with(motion.ring, RINGQ_OLDEST, 0, &motion.in), 0);
+	no_other_gate();
 	assert_int_equal(ringq_position(&motion.in), FIRST + oldest);
 	motion.sent = send_to(&motion.out, motion.sent, motion.sent + 100);
 	motion_check();
@@ -806,9 +819,9 @@ static void below_oldest(void **state)
 
 static void arrive_now(void)
 {
-	another_arrives(1000 - 3);
+	another_gate(1000 - 3, true);
 	assert_int_equal(attach_with(motion.ring, RINGQ_OLDEST, 0, &motion.in), 0);
-	another_leaves();
+	no_other_gate();
 }
 
 /* A reader arrives between the producer's two looks. */
