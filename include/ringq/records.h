@@ -386,11 +386,8 @@ ringq_inline int ringq_records_more(struct ringq_port *p, struct ringq_found *f)
 
 	if (ringq_unlikely(p->held || !ringq_record_parse(p, RINGQ_RECORD_HEAD, p->elem, word, f)))
 		return 0;
-	if (ringq_unlikely(p->pos < p->limit)) {
-		if (p->limit - p->pos < f->span)
-			p->limit = p->pos + f->span;
+	if (ringq_unlikely(p->pos < p->limit))
 		return 1;
-	}
 	p->limit = p->pos + f->span;
 	p->flags = 0;
 	return 1;

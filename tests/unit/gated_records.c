@@ -181,6 +181,88 @@ static void begins(void **state)
 	}
 }
 
+/* A reader that is just arriving has its gate anywhere: nobody begins there. */
+static void arriving(void **state)
+{
+	const struct ringq_attach_opts from_oldest = {
+		.size = sizeof(from_oldest), .flags = RINGQ_OLDEST,
+	};
+	struct ringq_opts opts = gated(&rings[3]);
+	struct ringq_port out, other, in;
+	struct row row;
+	uint64_t claim;
+	int i;
+
+	(void)state;
+	open_row(&row, &opts);
+	attach(&row, &out, &other);
+	claim = other.page->claim;
+	for (i = 0; i < 9; i++)
+		assert_int_equal(send_next(&out, 0), 1);
+	assert_int_equal(ringq_attach_with(row.ring, RINGQ_CONSUMER, &from_oldest, &in), 0);
+	assert_int_equal(ringq_position(&in), ringq_position(&other));
+	ringq_detach(&in);
+	other.page->claim = 0;
+	other.page->progress.done += 8;
+	assert_int_equal(ringq_attach_with(row.ring, RINGQ_CONSUMER, &from_oldest, &in), 0);
+	assert_int_equal(ringq_position(&in), ringq_position(&out));
+	ringq_detach(&in);
+	other.page->claim = claim;
+	other.page->progress.done -= 8;
+	ringq_detach(&other);
+	ringq_detach(&out);
+	close_row(&row);
+}
+
+/* Who left is not waited for, and not succeeded; who died is, whatever lies before. */
+static void kept(void **state)
+{
+	struct ringq_opts opts = gated(&rings[3]);
+	struct ringq_port_page *page, dead;
+	struct ringq_attention *attention;
+	struct ringq_port out, in;
+	struct row row;
+	uint64_t first;
+	int i;
+
+	(void)state;
+	opts.flags |= RINGQ_CONSUMER_WAIT;
+	opts.consumers = 1;
+	open_row(&row, &opts);
+	attach(&row, &out, &in);
+	first = ringq_position(&out);
+	for (i = 0; i < 9; i++)
+		assert_int_equal(send_next(&out, 0), 1);
+	for (i = 0; i < 5; i++)
+		assert_int_equal(recv_next(&in, 0), 1);
+	page = in.page;
+	dead = *page;
+	ringq_detach(&in);
+	assert_int_equal(ringq_attach(row.ring, RINGQ_CONSUMER, &in), 0);
+	assert_int_equal(ringq_position(&in), ringq_position(&out));
+	ringq_detach(&in);
+
+	/*
+	 * As if it had died, and the producer, which has not said yet that it is beyond the first
+	 * record, had overwritten that.
+	 */
+	assert_int_equal(out.page->progress.done, first);
+	memset(out.data + first % row.capacity, 0xff, 8);
+	attention = (struct ringq_attention *)
+		    (out.base + ((struct ringq_header *)out.base)->layout.attention);
+	attention->kept[0] |= 1;
+	page->claim = dead.claim;
+	page->progress = dead.progress;
+	assert_int_equal(ringq_attach(row.ring, RINGQ_CONSUMER, &in), 0);
+	assert_int_equal(ringq_position(&in), dead.progress.done);
+	for (i = 5; i < 9; i++)
+		assert_int_equal(recv_next(&in, 0), 1);
+	assert_int_equal(recv_next(&in, 0), -EAGAIN);
+	ringq_detach(&in);
+	ringq_detach(&out);
+	close_row(&row);
+}
+
 static bool stop;
 
 /* A reader that comes, reads for a while, and leaves, over and over. */
@@ -326,6 +408,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(slowest),
 		cmocka_unit_test(begins),
+		cmocka_unit_test(arriving),
+		cmocka_unit_test(kept),
 		cmocka_unit_test(threads),
 		cmocka_unit_test(readers_killed),
 	};

@@ -568,6 +568,74 @@ static void producers_killed(void **state)
 	close_row(&row);
 }
 
+/*
+ * Killed after a record was published, and before all of what follows is said: the port's page
+ * is put back to that. A consumer that comes begins with the record, a successor goes on behind it.
+ */
+static void killed_between(void **state)
+{
+	struct ringq_opts opts = lossy(&(struct ringq_opts){ .elem_size = 60, .capacity = 4096 });
+	struct ringq_progress before, *progress;
+	struct ringq_port out;
+	struct reader early, late;
+	struct row row;
+	uint64_t sent, k;
+
+	(void)state;
+	opts.consumers = 2;
+	for (k = 0; k < 3; k++) {
+		open_row(&row, &opts);
+		assert_int_equal(ringq_attach(row.ring, RINGQ_PRODUCER, &out), 0);
+		open_reader(&early, &row, 0);
+		for (sent = 0; sent < 600; ) {
+			progress = &out.page->progress;
+			before = *progress;
+			send_number(&out, sent++);
+			ringq_detach(&out);
+			if (k < 2)
+				progress->done = before.done;
+			if (k < 1)
+				progress->taken = before.taken;
+			open_reader(&late, &row, sent - (k < 2));
+			assert_int_equal(ringq_attach(row.ring, RINGQ_PRODUCER, &out), 0);
+			send_number(&out, sent++);
+			read_all(&late, sent);
+			assert_int_equal(late.lost, 0);
+			assert_int_equal(late.got, k < 2 ? 2 : 1);
+			ringq_detach(&late.port);
+			if (sent % 400 == 0)
+				read_all(&early, sent);
+		}
+		read_all(&early, sent);
+		assert_true(early.lost > 0);
+		ringq_detach(&early.port);
+		ringq_detach(&out);
+		close_row(&row);
+	}
+}
+
+/* The word that all consumers look at after each record changes a few times a lap. */
+static void seldom(void **state)
+{
+	struct ringq_opts opts = lossy(&(struct ringq_opts){ .elem_size = 60, .capacity = 4096 });
+	uint64_t sent, oldest, changes = 0;
+	struct ringq_port out;
+	struct row row;
+
+	(void)state;
+	open_row(&row, &opts);
+	assert_int_equal(ringq_attach(row.ring, RINGQ_PRODUCER, &out), 0);
+	for (sent = 0; ringq_position(&out) < 100 * 4096; sent++) {
+		oldest = out.page->oldest;
+		assert_int_equal(ringq_send_record(&out, NULL, 0, 0), 1);
+		changes += oldest != out.page->oldest;
+	}
+	assert_int_equal(sent, 100 * 4096 / 16);
+	assert_true(changes < 100 * 9);
+	ringq_detach(&out);
+	close_row(&row);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -578,6 +646,8 @@ int main(void)
 		cmocka_unit_test(ready),
 		cmocka_unit_test(threads),
 		cmocka_unit_test(producers_killed),
+		cmocka_unit_test(killed_between),
+		cmocka_unit_test(seldom),
 	};
 
 	/* A hang is a failure. */

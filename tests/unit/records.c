@@ -782,59 +782,85 @@ static uint32_t size_at(uint64_t pos)
 	return x % 3 ? x % 61 : x % 2017;
 }
 
-/* Sends for ever, one by one, several, and in place, and says how far it came. */
-static void send_until_killed(int fd, uint64_t *sent)
+/* One by copy, several, or one in place. */
+static void send_some(struct ringq_port *out)
 {
 	unsigned char data[3][2048];
 	struct iovec records[3];
-	struct ringq_port out;
-	struct ringq *ring;
-	uint64_t pos, i;
+	uint64_t pos = ringq_position(out), i;
 	void *place;
 
-	if (ringq_join_fd(fd, NULL, &ring) < 0 || ringq_attach(ring, RINGQ_PRODUCER, &out) < 0)
-		_exit(1);
-	for (;;) {
-		pos = ringq_position(&out);
-		__atomic_store_n(sent, pos, __ATOMIC_RELEASE);
-		switch (pos / 8 % 3) {
-		case 0:
-			fill(data, size_at(pos), pos);
-			if (ringq_send_record(&out, data, size_at(pos), RINGQ_FOREVER) != 1)
-				_exit(2);
-			break;
-		case 1:
-			if (ringq_reserve_record(&out, 2016, &place, RINGQ_FOREVER) < 0)
-				_exit(3);
-			fill(place, size_at(pos), pos);
-			if (ringq_commit_record(&out, size_at(pos)) < 0)
-				_exit(4);
-			break;
-		default:
-			for (i = 0; i < 3; i++) {
-				records[i].iov_base = data[i];
-				records[i].iov_len = size_at(pos);
-				fill(data[i], size_at(pos), pos);
-				pos += ringq_record_span(RINGQ_RECORD_HEAD, size_at(pos));
-			}
-			if (ringq_send_records(&out, records, 3, RINGQ_FOREVER) != 3)
-				_exit(5);
+	switch (pos / 8 % 3) {
+	case 0:
+		fill(data, size_at(pos), pos);
+		if (ringq_send_record(out, data, size_at(pos), RINGQ_FOREVER) != 1)
+			_exit(2);
+		break;
+	case 1:
+		if (ringq_reserve_record(out, 2016, &place, RINGQ_FOREVER) < 0)
+			_exit(3);
+		fill(place, size_at(pos), pos);
+		if (ringq_commit_record(out, size_at(pos)) < 0)
+			_exit(4);
+		break;
+	default:
+		for (i = 0; i < 3; i++) {
+			records[i].iov_base = data[i];
+			records[i].iov_len = size_at(pos);
+			fill(data[i], size_at(pos), pos);
+			pos += ringq_record_span(RINGQ_RECORD_HEAD, size_at(pos));
 		}
+		if (ringq_send_records(out, records, 3, RINGQ_FOREVER) != 3)
+			_exit(5);
 	}
 }
 
-/* The stream goes on over deaths of the producer without a gap, a repetition, or a torn record. */
+/* Sends n times, or for ever if that is 0, says how far it came, and dies. */
+static void send_until_killed(int fd, uint64_t *sent, uint64_t n)
+{
+	struct ringq_port out;
+	struct ringq *ring;
+
+	if (ringq_join_fd(fd, NULL, &ring) < 0 || ringq_attach(ring, RINGQ_PRODUCER, &out) < 0)
+		_exit(1);
+	do {
+		__atomic_store_n(sent, ringq_position(&out), __ATOMIC_RELEASE);
+		send_some(&out);
+	} while (--n);
+	__atomic_store_n(sent, ringq_position(&out), __ATOMIC_RELEASE);
+	raise(SIGKILL);
+}
+
+/* Receives what is next: it is what was sent there. */
+static int recv_next(struct ringq_port *in, int64_t timeout)
+{
+	uint64_t pos = ringq_position(in);
+	unsigned char data[2048];
+	uint32_t size = 0;
+	int r;
+
+	r = ringq_recv_record(in, data, sizeof(data), &size, timeout);
+	if (r == 1) {
+		assert_int_equal(size, size_at(pos));
+		check_content(data, size, pos);
+	}
+	return r;
+}
+
+/*
+ * The stream goes on over deaths of the producer without a gap, a repetition, or a torn record:
+ * killed in its first laps, while it waits for room, and while there is some, of which it then
+ * has used more than it has said.
+ */
 static void producers_killed(void **state)
 {
 	const struct ringq_opts opts = {
-		.memory = RINGQ_MEMFD, .elem_size = 2016, .capacity = 8192, .flags = BOTH_WAIT,
+		.memory = RINGQ_MEMFD, .elem_size = 2016, .capacity = 65536, .flags = BOTH_WAIT,
 		.first = (UINT64_C(1) << 32) - 65536,
 	};
-	uint64_t *sent = shared(sizeof(*sent)), random = 88172645463325252ull, pos, end;
-	unsigned char data[2048];
+	uint64_t *sent = shared(sizeof(*sent)), random = 88172645463325252ull, end, n;
 	struct ringq_port in;
 	struct row row;
-	uint32_t size;
 	int round, r;
 	pid_t pid;
 
@@ -843,32 +869,25 @@ static void producers_killed(void **state)
 	assert_int_equal(ringq_attach(row.ring, RINGQ_CONSUMER, &in), 0);
 	for (round = 0; round < 60; round++) {
 		*sent = 0;
+		n = round % 3 ? 1 + next_random(&random) % 10 : 0;
 		pid = child();
 		if (pid == 0)
-			send_until_killed(ringq_fd(row.ring), sent);
-		/* Somewhere in its first laps, and sometimes while it waits. */
-		end = ringq_position(&in) + next_random(&random) % 65536;
-		while (ringq_position(&in) < end) {
-			pos = ringq_position(&in);
-			assert_int_equal(ringq_recv_record(&in, data, sizeof(data), &size,
-							   RINGQ_FOREVER), 1);
-			assert_int_equal(size, size_at(pos));
-			check_content(data, size, pos);
+			send_until_killed(ringq_fd(row.ring), sent, n);
+		if (!n) {
+			end = ringq_position(&in) + next_random(&random) % 131072;
+			while (ringq_position(&in) < end)
+				assert_int_equal(recv_next(&in, RINGQ_FOREVER), 1);
+			if (round % 2)
+				usleep(next_random(&random) % 2000);
+			kill(pid, SIGKILL);
 		}
-		if (round % 4 == 0)
-			usleep(next_random(&random) % 2000);
-		kill(pid, SIGKILL);
 		join_killed(pid);
-		for (;;) {
-			pos = ringq_position(&in);
-			r = ringq_recv_record(&in, data, sizeof(data), &size, RINGQ_NOWAIT);
-			if (r != 1)
-				break;
-			assert_int_equal(size, size_at(pos));
-			check_content(data, size, pos);
-		}
+		while ((r = recv_next(&in, RINGQ_NOWAIT)) == 1)
+			;
 		assert_int_equal(r, -EAGAIN);
 		assert_true(ringq_position(&in) >= *sent);
+		if (n)
+			assert_int_equal(ringq_position(&in), *sent);
 	}
 	ringq_detach(&in);
 	close_row(&row);
