@@ -403,6 +403,8 @@ static void *until_closed(void *arg)
 			break;
 		msg.number += r == 1;
 	}
+	/* Nobody is to wait for what it does not do any more. */
+	MUST(!ringq_claim_is_open(w->port.page->claim));
 	__atomic_fetch_add(&busy.moved, msg.number, __ATOMIC_RELAXED);
 	ringq_detach(&w->port);
 	return NULL;
