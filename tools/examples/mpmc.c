@@ -12,23 +12,20 @@
 
 RINGQ_TYPED(jobs, uint64_t, mpmc);
 
-static uint64_t done[WORKERS];
-
 struct worker {
-	struct ringq *ring;
-	uint64_t *sum;
+	struct jobs_consumer consumer;
+	pthread_t thread;
+	uint64_t sum;
 };
 
 static void *work(void *arg)
 {
-	const struct worker *w = arg;
-	struct jobs_consumer consumer;
+	struct worker *w = arg;
 	uint64_t job;
 
-	NEED(jobs_attach_consumer(w->ring, &consumer));
-	while (NEED(jobs_recv(&consumer, &job, RINGQ_FOREVER)))
-		*w->sum += job;
-	ringq_detach(&consumer.port);
+	while (NEED(jobs_recv(&w->consumer, &job, RINGQ_FOREVER)))
+		w->sum += job;
+	ringq_detach(&w->consumer.port);
 	return NULL;
 }
 
@@ -38,8 +35,7 @@ int main(void)
 		.size = sizeof(opts), .memory = RINGQ_PRIVATE, .discipline = RINGQ_MPMC,
 		.elem_size = sizeof(uint64_t), .capacity = 256,
 	};
-	struct worker workers[WORKERS];
-	pthread_t threads[WORKERS];
+	struct worker workers[WORKERS] = { 0 };
 	struct jobs_producer producer;
 	struct ringq *ring;
 	uint64_t sum = 0;
@@ -47,16 +43,17 @@ int main(void)
 	NEED(ringq_create(&opts, &ring));
 	NEED(jobs_attach_producer(ring, &producer));
 	for (int i = 0; i < WORKERS; i++) {
-		workers[i] = (struct worker){ ring, &done[i] };
-		pthread_create(&threads[i], NULL, work, &workers[i]);
+		/* Attached here: a thread that comes late could find that the end is over. */
+		NEED(jobs_attach_consumer(ring, &workers[i].consumer));
+		pthread_create(&workers[i].thread, NULL, work, &workers[i]);
 	}
 	for (uint64_t job = 1; job <= JOBS; job++)
 		NEED(jobs_send(&producer, &job, RINGQ_FOREVER));
 	/* The last producer leaves: workers get what is there, and then end-of-file. */
 	ringq_detach(&producer.port);
 	for (int i = 0; i < WORKERS; i++) {
-		pthread_join(threads[i], NULL);
-		sum += done[i];
+		pthread_join(workers[i].thread, NULL);
+		sum += workers[i].sum;
 	}
 	ringq_leave(ring);
 	printf("sum of jobs: %llu\n", (unsigned long long)sum);
