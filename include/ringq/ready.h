@@ -128,6 +128,22 @@ static inline int ringq_ready_lanes(const struct ringq_view *v)
 	return 0;
 }
 
+/*
+ * Of MPSC, SPMC and MPMC: the first position that nobody has taken. An attacher may be between
+ * its store of shared and that of the index, or have died there: the port's own word then tells
+ * more than the index, which is as old as the last port that was not alone.
+ */
+static inline __u64 ringq_view_untaken(const struct ringq_view *v)
+{
+	__u64 claim = RINGQ_VIEW_PAGE(v, v->role, v->port, claim);
+	__u64 index = RINGQ_VIEW_SIDE(v, v->role, index), end;
+
+	if (ringq_claim_state(claim) == RINGQ_IDLE)
+		return index;
+	end = ringq_claim_end(claim, index);
+	return (__s64)(end - index) > 0 ? end : index;
+}
+
 /* Of MPSC, SPMC and MPMC. */
 static inline int ringq_ready_claimed(const struct ringq_view *v, __u64 need)
 {
@@ -146,7 +162,7 @@ static inline int ringq_ready_claimed(const struct ringq_view *v, __u64 need)
 			if (hand - ringq_claim_pos(claim, hand) < ringq_claim_count(claim))
 				return 1;
 		}
-		pos = RINGQ_VIEW_SIDE(v, RINGQ_CONSUMER, index);
+		pos = ringq_view_untaken(v);
 	}
 	/* Downwards: what is missing is most often missing at the end. */
 	for (i = need; i; i--) {
@@ -242,7 +258,7 @@ static inline int ringq_room_claimed(const struct ringq_view *v, __u64 need)
 	__u64 capacity = v->geometry->capacity, pos, done, i;
 
 	if (RINGQ_VIEW_SIDE(v, RINGQ_PRODUCER, shared))
-		pos = RINGQ_VIEW_SIDE(v, RINGQ_PRODUCER, index);
+		pos = ringq_view_untaken(v);
 	else
 		pos = ringq_claim_end(RINGQ_VIEW_PAGE(v, RINGQ_PRODUCER, v->port, claim),
 				      RINGQ_VIEW_PAGE(v, RINGQ_PRODUCER, v->port, progress.done));

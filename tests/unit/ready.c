@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * ringq/ready.h where memory says what it says only for moments, or after a kill: written by
+ * hand. That it is right in rings at work is shown wherever somebody sleeps.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <ringq/layout.h>
+#include <string.h>
+
+static __u64 ringq_word_at(const void *memory, __u64 offset)
+{
+	return *(const __u64 *)((const char *)memory + offset);
+}
+
+#include <ringq/ready.h>
+
+#define CAPACITY 4ull
+#define POS (3 * CAPACITY)	/* where the port is */
+
+static _Alignas(128) unsigned char memory[16384];
+static struct ringq_layout layout;
+static const struct ringq_geometry geometry = {
+	.discipline = RINGQ_MPMC, .shape = RINGQ_SHAPE_SLOT, .elem_size = 8,
+	.capacity = CAPACITY, .producers = 2, .consumers = 2, .unit_shift = 7, .bulk_shift = 7,
+};
+
+static __u64 *word(__u64 offset)
+{
+	return (__u64 *)(memory + offset);
+}
+
+/*
+ * A port that was alone has moved on without its index, which still is a lap behind; somebody
+ * attaches, has said so, and is gone. Slots are as consumers leave them who are several.
+ */
+static struct ringq_view abandoned(enum ringq_role role)
+{
+	const struct ringq_view view = {
+		.geometry = &geometry, .layout = &layout, .memory = memory, .role = role,
+	};
+	struct ringq_port_page *page;
+	struct ringq_side *side;
+	__u64 i;
+
+	memset(memory, 0, sizeof(memory));
+	assert_int_equal(ringq_layout_compute(&geometry, &layout), 0);
+	assert_true(layout.total <= sizeof(memory));
+	side = (struct ringq_side *)word(layout.sides[role]);
+	side->index = POS - 2 * CAPACITY;
+	side->shared = 1;
+	page = (struct ringq_port_page *)word(ringq_view_page(&view, role, 0));
+	page->claim = RINGQ_CLAIM(RINGQ_OWN, 0, POS);
+	page->progress.done = POS;
+	page->progress.hand = POS;
+	for (i = 0; i < CAPACITY; i++)
+		*word(ringq_stamp_at(&geometry, &layout, 0, POS + i)) =
+			RINGQ_STAMP(POS + i, RINGQ_FREE);
+	return view;
+}
+
+static void room_beyond_the_index(void **state)
+{
+	struct ringq_view view = abandoned(RINGQ_PRODUCER);
+
+	(void)state;
+	assert_true(ringq_is_ready(&view, 1));
+	assert_true(ringq_is_ready(&view, CAPACITY));
+	*word(ringq_stamp_at(&geometry, &layout, 0, POS)) =
+		RINGQ_STAMP(POS - CAPACITY, RINGQ_FULL);
+	assert_false(ringq_is_ready(&view, 1));
+}
+
+static void messages_beyond_the_index(void **state)
+{
+	struct ringq_view view = abandoned(RINGQ_CONSUMER);
+
+	(void)state;
+	assert_false(ringq_is_ready(&view, 1));
+	*word(ringq_stamp_at(&geometry, &layout, 0, POS)) = RINGQ_STAMP(POS, RINGQ_FULL);
+	assert_true(ringq_is_ready(&view, 1));
+	assert_false(ringq_is_ready(&view, 2));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(room_beyond_the_index),
+		cmocka_unit_test(messages_beyond_the_index),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
