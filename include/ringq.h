@@ -322,6 +322,10 @@ int ringq_reset(struct ringq *ring);
  * of this side is stopped in the middle of a call; -EOPNOTSUPP (memfd) /proc is not mounted, or
  * membarrier(2) is filtered and the ring is not RINGQ_FENCE; -ESTALE the handle is the parent
  * process's; -ENOMEM, -EMFILE, -EAGAIN (no thread for the agent).
+ *
+ * -ENOMEM may also mean that the process has as many mappings as it may have (sysctl
+ * vm.max_map_count): on the device each port has up to seven, and of a ring of LANES with
+ * RINGQ_RECORDS two for each lane besides.
  */
 int ringq_attach(struct ringq *ring, enum ringq_role role, struct ringq_port *port);
 

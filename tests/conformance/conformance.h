@@ -108,6 +108,8 @@ uint64_t conf_times(uint64_t n);
 uint64_t conf_random(uint64_t below);
 int64_t conf_now(void);
 void conf_sleep(int64_t ns);
+/* Copies what may be overwritten meanwhile; the thread sanitizer is to know that we know. */
+void conf_copy_racing(void *to, const void *from, size_t size);
 /* Zeroed memory that the processes of a case share. */
 void *conf_shared(size_t size);
 void conf_unshare(void *memory, size_t size);

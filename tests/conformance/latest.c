@@ -6,7 +6,6 @@
 #include "conformance.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #define MOST 3
 
@@ -48,7 +47,7 @@ static int64_t look(struct ringq_port *port, const struct conf_ops *ops, int64_t
 	if (r <= 0)
 		return r;
 	EXPECT(r, 1);
-	memcpy(value, ops->at(port, 0), ops->size);
+	conf_copy_racing(value, ops->at(port, 0), ops->size);
 	r = ops->release(port, 1);
 	return r < 0 ? r : 1;
 }

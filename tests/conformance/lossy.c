@@ -7,7 +7,6 @@
 #include "conformance.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /* What a consumer knows of the stream of which it takes every stride-th message. */
 struct view {
@@ -50,7 +49,7 @@ static int64_t look_copied(struct view *v, struct ringq_port *port, const struct
 	return r;
 }
 
-/* Copies what is peeked, as far as it makes sense: it may be overwritten while we do. */
+/* Copies what is peeked, as far as it makes sense. */
 static void copy_peeked(const struct ringq_port *port, const struct conf_ops *ops, uint64_t n,
 			unsigned char *msgs)
 {
@@ -64,7 +63,7 @@ static void copy_peeked(const struct ringq_port *port, const struct conf_ops *op
 							     ringq_record(port, &cursor, &size);
 		CHECK(!msg || size <= ops->size, "a record of %u bytes", size);
 		if (msg)
-			memcpy(msgs + i * ops->size, msg, size);
+			conf_copy_racing(msgs + i * ops->size, msg, size);
 	}
 }
 

@@ -45,6 +45,16 @@ void conf_sleep(int64_t ns)
 		;
 }
 
+void conf_copy_racing(void *to, const void *from, size_t size)
+{
+	const unsigned char *f = from;
+	unsigned char *t = to;
+	size_t i;
+
+	for (i = 0; i < size; i++)
+		t[i] = __atomic_load_n(f + i, __ATOMIC_RELAXED);
+}
+
 void *conf_shared(size_t size)
 {
 	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -245,7 +245,9 @@ TEST_F(places, last_one_ends)
 					close(late.fd);
 				}
 			}
-			EXPECT_EQ(sides[i].ends ? end : 0, attention(&other) & RINGQ_ENDED)
+			/* What the dead one left is put in order first. */
+			EXPECT_TRUE(soon((attention(&other) & RINGQ_ENDED) ==
+					 (sides[i].ends ? end : 0)))
 				TH_LOG("case %zu", i);
 			EXPECT_EQ(sides[i].ends ? -EPIPE : 0,
 				  port_attach(&late, &self->ring, role))
@@ -354,7 +356,8 @@ TEST_F(places, not_kept)
 		ASSERT_EQ(0, port_join(&other, &self->ring, !kinds[i].role));
 		ASSERT_EQ(0, port_join(&p, &self->ring, kinds[i].role));
 		port_unmap(&p);
-		EXPECT_EQ(1, bits(&other))
+		/* Where ports claim, what it left is put in order first. */
+		EXPECT_TRUE(soon(bits(&other) == 1))
 			TH_LOG("case %zu", i);
 	}
 }
