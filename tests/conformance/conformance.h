@@ -45,6 +45,7 @@ extern const struct conf_discipline conf_disciplines[];
 struct conf {
 	uint32_t memory;	/* enum ringq_memory */
 	bool processes;		/* the memory can be shared between processes */
+	uint32_t flags;		/* RINGQ_HUGE_ONLY, or 0 */
 	uint64_t scale;		/* percent of the usual number of repetitions */
 	const struct conf_discipline *discipline;
 };

@@ -2,8 +2,9 @@
 /*
  * Runs the conformance cases on one memory, each of them in every discipline that it is for:
  *
- *	conformance --memory=private|memfd|device [--scale=PERCENT] [--list] [CASE...]
+ *	conformance --memory=private|memfd|device [--huge] [--scale=PERCENT] [--list] [CASE...]
  *
+ * With --huge the rings are in huge pages, and a case fails where these are not to be had.
  * A case is called DISCIPLINE-CASE; CASE may be a pattern, as of file names. Each is a
  * process, and the leader of a process group, so that a crash, a hang or a failed check is
  * one line of FAIL and takes nothing else with it. A line for each case, a line for each
@@ -181,7 +182,8 @@ static int run(char **patterns, const sigset_t *chld)
 	}
 	for (i = 0; conf_disciplines[i].name; i++) {
 		tally = &tallies[i];
-		printf("# %-8s%-14s%5u cases %12llu messages\n", ringq_memory_name(conf.memory),
+		printf("# %-8s%-5s%-14s%5u cases %12llu messages\n",
+		       ringq_memory_name(conf.memory), conf.flags ? "huge" : "",
 		       conf_disciplines[i].name, tally->passed + tally->failed,
 		       (unsigned long long)tally->messages);
 		passed += tally->passed;
@@ -194,7 +196,8 @@ static int run(char **patterns, const sigset_t *chld)
 static int usage(const char *what)
 {
 	fprintf(stderr, "conformance: %s\nusage: conformance "
-		"--memory=private|memfd|device [--scale=PERCENT] [--list] [CASE...]\n", what);
+		"--memory=private|memfd|device [--huge] [--scale=PERCENT] [--list] [CASE...]\n",
+		what);
 	return 2;
 }
 
@@ -221,6 +224,8 @@ int main(int argc, char **argv)
 			}
 		} else if (!strncmp(argv[a], "--scale=", 8)) {
 			conf.scale = strtoul(argv[a] + 8, NULL, 10);
+		} else if (!strcmp(argv[a], "--huge")) {
+			conf.flags = RINGQ_HUGE_ONLY;
 		} else if (!strcmp(argv[a], "--list")) {
 			only_list = true;
 		} else {

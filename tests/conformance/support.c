@@ -92,7 +92,9 @@ struct ringq *conf_create(struct ringq_opts opts)
 	opts.size = sizeof(opts);
 	opts.memory = conf.memory;
 	opts.discipline = conf.discipline->id;
-	opts.flags |= conf.discipline->flags;
+	if (conf.flags)
+		opts.flags &= ~RINGQ_HUGE;
+	opts.flags |= conf.discipline->flags | conf.flags;
 	/* A ring of records is so many bytes, and begins at a multiple of 8. */
 	if (!(conf.discipline->has & CONF_ELEMENTS)) {
 		opts.capacity *= opts.elem_size + 8;
