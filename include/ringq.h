@@ -134,8 +134,8 @@ enum ringq_preset {
  *	long as the ring. Nothing else is allocated then.
  * @buffer_size: its bytes. Fewer than needed: -ENOBUFS.
  * @producers, @consumers: how many ports of a side there may be at a time, 1 to 256. By
- *	default 1 where the discipline has one, else 16. Each takes a page of memory, and in
- *	LANES each producer a lane.
+ *	default 1 where the discipline has one, else 16; but 1 consumer in LANES, where one alone
+ *	is many times as fast. Each takes a page of memory, and in LANES each producer a lane.
  * @alloc: RINGQ_PRIVATE: called once, with @arg, for all the memory that the ring takes, handle
  *	and all. It returns memory aligned to @align, a power of two (-EINVAL: it is not), or
  *	NULL (-ENOMEM).

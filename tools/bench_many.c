@@ -140,14 +140,16 @@ static void name##_produce(struct bench_run *run, void *queue, unsigned int me)	
 static void name##_consume(struct bench_run *run, void *queue, unsigned int me)		\
 {											\
 	uint64_t next[MANY_THREADS] = { 0 }, msg = 0, seq = 0, wrong = 0, who, number;	\
-	double since = bench_now();							\
 	struct many *q = queue;								\
+	uint64_t lost = many_lost(q, me);						\
+	double since = bench_now();							\
 	bool all = false;								\
 											\
 	for (;; seq++) {								\
 		while (recv(from, &msg) <= 0) {						\
 			if (all || bench_wait(run)) {					\
-				bench_received(run, since, seq, many_lost(q, me), wrong); \
+				bench_received(run, since, seq, many_lost(q, me) - lost, \
+					       wrong);				\
 				return;							\
 			}								\
 			all = bench_all_sent(run);					\
@@ -159,7 +161,7 @@ static void name##_consume(struct bench_run *run, void *queue, unsigned int me)	
 	}										\
 }
 
-/* What this receiver was told that it has lost. */
+/* What this receiver was told that it has lost, since it attached. */
 static uint64_t many_lost(const struct many *q, unsigned int me)
 {
 	return q->attached[RINGQ_CONSUMER][me] ? ringq_lost(&q->port[RINGQ_CONSUMER][me]) : 0;
@@ -248,6 +250,7 @@ static int many_open(const struct bench_case *c, uint32_t memory, struct ringq_i
 	struct ringq_opts opts = {
 		.size = sizeof(opts), .memory = memory, .discipline = c->discipline,
 		.elem_size = c->size, .capacity = c->capacity,
+		.consumers = c->discipline == RINGQ_LANES ? c->threads[1] : 0,
 	};
 	struct many *q = aligned_alloc(RINGQ_LINE_PAIR, ringq_round_up(sizeof(*q),
 								       RINGQ_LINE_PAIR));
