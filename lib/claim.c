@@ -80,11 +80,6 @@ static void ringq_claim_raise(struct ringq_port *p, uint64_t to)
 		;
 }
 
-static void ringq_claim_set(struct ringq_port *p, uint32_t state, uint64_t n, uint64_t pos)
-{
-	ringq_store_release(&p->page->claim, RINGQ_CLAIM(state, n, pos));
-}
-
 static void ringq_claim_by_cas(struct ringq_port *p)
 {
 	p->claims.biased = 0;
@@ -270,42 +265,6 @@ int ringq_claim_ended(const struct ringq_port *p)
 	if (word & RINGQ_DEAD)
 		return -EOWNERDEAD;
 	return word & RINGQ_ENDED ? -EPIPE : 0;
-}
-
-/* Who reads the word finds a position near it first. */
-static void ringq_claim_try(struct ringq_port *p, uint64_t n, uint64_t pos)
-{
-	if (p->role == RINGQ_PRODUCER)
-		ringq_store_relaxed(p->done, pos);
-	else
-		ringq_store_relaxed(&p->progress->hand, pos + n);
-	ringq_claim_set(p, RINGQ_TRY, n, pos);
-	ringq_compiler_barrier();
-}
-
-/* Taken: the port goes on there, and comes back for more afterwards. */
-static int ringq_claim_taken(struct ringq_port *p, uint64_t n, uint64_t pos)
-{
-	ringq_claim_set(p, RINGQ_OWN, n, pos);
-	p->pos = pos;
-	p->limit = pos + n;
-	return 1;
-}
-
-int ringq_claim_index(struct ringq_port *p, uint64_t n, uint64_t index)
-{
-	struct ringq_side *side = p->claims.side;
-	__u64 expected = index;
-	int r = 0;
-
-	ringq_claim_try(p, n, index);							/* C2 */
-	if (p->role == RINGQ_PRODUCER)
-		r = ringq_claim_ended(p);
-	if (r == 0 && __atomic_compare_exchange_n(&side->index, &expected, index + n, false,
-						  __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))	/* C3 */
-		return ringq_claim_taken(p, n, index);					/* C4 */
-	ringq_claim_set(p, RINGQ_IDLE, 0, 0);
-	return r;
 }
 
 int ringq_claim_orphan(struct ringq_port *p, __u64 stamp, uint64_t pos)

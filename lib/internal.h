@@ -457,12 +457,74 @@ int ringq_claim_attach(struct ringq_port *port);
 void ringq_claim_detach(struct ringq_port *port);
 /* Of a port that holds nothing: how is it to claim now? Goes over from one to the other. */
 bool ringq_claim_is_biased(struct ringq_port *port);
+/* It claims by CAS, and nobody has come or gone since it looked: true. */
+static inline bool ringq_claim_is_shared(const struct ringq_port *port)
+{
+	const struct ringq_claims *c = &port->claims;
+
+	return !c->biased && !c->lonely &&
+	       ringq_load_relaxed(&ringq_attention_of(port->ring, port->base)->epoch) == c->epoch;
+}
 /* 0, -EPIPE or -EOWNERDEAD: is a producer to claim no more? */
 int ringq_claim_ended(const struct ringq_port *port);
 /* By bias, from the port's position on: 0; -EAGAIN somebody else is there; or it has ended. */
 int ringq_claim_own(struct ringq_port *port, uint64_t n);
-/* By CAS, from the index that was loaded on: 1; 0 somebody was faster; or it has ended. */
-int ringq_claim_index(struct ringq_port *port, uint64_t n, uint64_t index);
+/* The index of the port's side. Its line is fetched to be written: a CAS of it comes soon. */
+static inline uint64_t ringq_claim_next(const struct ringq_port *port)
+{
+	const struct ringq_side *side = port->claims.side;
+
+	ringq_prefetch_write(&side->index);
+	return ringq_load_acquire(&side->index);
+}
+
+
+static inline void ringq_claim_set(struct ringq_port *port, uint32_t state, uint64_t n,
+				   uint64_t pos)
+{
+	ringq_store_release(&port->page->claim, RINGQ_CLAIM(state, n, pos));
+}
+
+/* Who reads the word finds a position near it first. */
+static inline void ringq_claim_try(struct ringq_port *port, uint64_t n, uint64_t pos)
+{
+	if (port->role == RINGQ_PRODUCER)
+		ringq_store_relaxed(port->done, pos);
+	else
+		ringq_store_relaxed(&port->progress->hand, pos + n);
+	ringq_claim_set(port, RINGQ_TRY, n, pos);
+	ringq_compiler_barrier();
+}
+
+/* Taken: the port goes on there, and comes back for more afterwards. */
+static inline int ringq_claim_taken(struct ringq_port *port, uint64_t n, uint64_t pos)
+{
+	ringq_claim_set(port, RINGQ_OWN, n, pos);
+	port->pos = pos;
+	port->limit = pos + n;
+	return 1;
+}
+
+/*
+ * By CAS, from the index that was loaded on: 1; 0 somebody was faster; or it has ended. In line,
+ * for it is a part of every operation of those who share a side.
+ */
+static inline int ringq_claim_index(struct ringq_port *port, uint64_t n, uint64_t index)
+{
+	struct ringq_side *side = port->claims.side;
+	__u64 expected = index;
+	int r = 0;
+
+	ringq_claim_try(port, n, index);						/* C2 */
+	if (port->role == RINGQ_PRODUCER && ringq_unlikely(ringq_attention(port)))
+		r = ringq_claim_ended(port);
+	if (r == 0 && __atomic_compare_exchange_n(&side->index, &expected, index + n, false,
+						  __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))	/* C3 */
+		return ringq_claim_taken(port, n, index);				/* C4 */
+	ringq_claim_set(port, RINGQ_IDLE, 0, 0);
+	return r;
+}
+
 /* An orphan that has this stamp: 1; 0 somebody was faster. */
 int ringq_claim_orphan(struct ringq_port *port, __u64 stamp, uint64_t pos);
 /* Of a port that holds nothing and is about to wait: its page says where it is. */

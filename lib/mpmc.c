@@ -80,29 +80,41 @@ static uint64_t mpmc_free(struct ringq_port *p, uint64_t pos, uint64_t least, ui
 }
 
 /*
- * As in lib/spsc.c: a producer at the heels of a consumer who frees by position finds little
- * room at a time, and each look for more takes the line of done away from him. So if there is
- * little and more is coming, it waits a moment.
+ * A port that is alone on its side is faster than several on the other one. At their heels, each
+ * of its looks would take away the line that they are about to write, and all would go at the pace
+ * of that. So when there is nothing left of what it had found, it waits about as long as a line
+ * takes from one CPU to another, and if there is something then, a little longer for more, where
+ * they have not been yet. Returns whether there is something. Where it has waited once and is
+ * still, it does not wait again.
  */
-#define RINGQ_LINGER	64	/* pauses, at most */
+#define RINGQ_FOLLOW_PAUSES	4
+#define RINGQ_FOLLOW_LOOKS	4
+#define RINGQ_FOLLOW_FAR	15	/* slots, several lines */
 
-static void mpmc_linger(struct ringq_port *p)
+static bool mpmc_is(struct ringq_port *p, uint64_t pos, uint32_t state)
 {
-	uint64_t n = p->capacity / 32 < RINGQ_LINGER ? p->capacity / 32 : RINGQ_LINGER;
-	uint64_t free = p->claims.free, i;
-
-	if (free == p->pos || free - p->pos > p->capacity / 8)
-		return;
-	for (i = 0; i < n; i++) {
-		/* A consumer who does not move now is not waited for. */
-		if (i == 4) {
-			mpmc_learn(p, p->claims.ahead);
-			if (p->claims.free == free)
-				return;
-		}
-		ringq_pause();
-	}
+	if (ringq_load_acquire(ringq_mpmc_word(p, pos)) == RINGQ_STAMP(pos, state))
+		return true;
+	if (state == RINGQ_FULL)
+		return false;
 	mpmc_learn(p, p->claims.ahead);
+	return (int64_t)(p->claims.free - pos) > 0;
+}
+
+static bool mpmc_follow(struct ringq_port *p, uint32_t state)
+{
+	uint32_t look, i;
+
+	if (p->claims.followed == p->pos || p->capacity <= RINGQ_FOLLOW_FAR)
+		return false;
+	p->claims.followed = p->pos;
+	for (look = 0; look < RINGQ_FOLLOW_LOOKS; look++) {
+		for (i = 0; i < RINGQ_FOLLOW_PAUSES; i++)
+			ringq_pause();
+		if (mpmc_is(p, look ? p->pos + RINGQ_FOLLOW_FAR : p->pos, state) == !!look)
+			break;
+	}
+	return look;
 }
 
 /* What is not free must be what became of the lap before, and no consumer is ahead of it. */
@@ -114,10 +126,12 @@ static bool mpmc_is_full(const struct ringq_port *p, uint64_t pos)
 /* Room for least to most from the port's position on: how many; 0 to try again. */
 static int64_t mpmc_room_biased(struct ringq_port *p, uint64_t least, uint64_t most)
 {
-	uint64_t n = mpmc_free(p, p->pos, least, most > RINGQ_AHEAD ? most : RINGQ_AHEAD);
+	const uint64_t wanted = most > RINGQ_AHEAD ? most : RINGQ_AHEAD;
+	uint64_t n = mpmc_free(p, p->pos, least, wanted);
 	int r;
 
-	mpmc_linger(p);
+	if (n < RINGQ_AHEAD && mpmc_follow(p, RINGQ_FREE))
+		n = mpmc_free(p, p->pos, least, wanted);
 	ringq_store_relaxed(p->done, p->pos);
 	p->limit = p->pos + n;
 	if ((int64_t)(p->claims.free - p->limit) > 0)
@@ -137,10 +151,24 @@ static int64_t mpmc_room_biased(struct ringq_port *p, uint64_t least, uint64_t m
 	return r == -EAGAIN ? 0 : r;
 }
 
+/*
+ * What those who share a side mostly find: the position at the index is to be had, and there is
+ * nothing else to be looked at. Claims it.
+ */
+static inline bool mpmc_grab(struct ringq_port *p, uint32_t state)
+{
+	uint64_t index = ringq_claim_next(p);
+
+	if ((state == RINGQ_FULL || (int64_t)(p->claims.free - index) <= 0) &&
+	    ringq_load_acquire(ringq_mpmc_word(p, index)) != RINGQ_STAMP(index, state))
+		return false;
+	return ringq_claim_index(p, 1, index) > 0;
+}
+
 static int64_t mpmc_room_shared(struct ringq_port *p, uint64_t least, uint64_t most)
 {
 	const struct ringq_side *side = p->claims.side;
-	uint64_t index = ringq_load_acquire(&side->index), n;
+	uint64_t index = ringq_claim_next(p), n;
 	int r;
 
 	n = mpmc_free(p, index, least, most);
@@ -204,6 +232,8 @@ RINGQ_PUBLIC int64_t ringq_mpmc_room(struct ringq_port *p, uint64_t least, uint6
 		return -EBUSY;
 	if (!least || least > p->capacity || least > RINGQ_CLAIM_MAX)
 		return -EINVAL;
+	if (most == 1 && ringq_claim_is_shared(p) && mpmc_grab(p, RINGQ_FREE))
+		return 1;
 	for (;;) {
 		r = mpmc_try_room(p, least, most);
 		if (r != -EAGAIN)
@@ -247,8 +277,9 @@ static int64_t mpmc_look_biased(struct ringq_port *p, uint64_t most)
 	} else if (stamp != RINGQ_STAMP(p->pos, RINGQ_TOMB)) {
 		if (ringq_load_relaxed(&c->side->shared))
 			return 0;
-		return ringq_stamp_is_before(stamp, p->pos, p->capacity) ? -EAGAIN :
-									   mpmc_corrupt(p);
+		if (!ringq_stamp_is_before(stamp, p->pos, p->capacity))
+			return mpmc_corrupt(p);
+		return mpmc_follow(p, RINGQ_FULL) ? 0 : -EAGAIN;
 	}
 	if (ringq_claim_own(p, n) < 0)
 		return 0;
@@ -302,7 +333,7 @@ static int64_t mpmc_look_shared(struct ringq_port *p, uint64_t most)
 
 	if (mpmc_adopt(p))
 		return 1;
-	index = ringq_load_acquire(&side->index);
+	index = ringq_claim_next(p);
 	stamp = ringq_load_acquire(ringq_mpmc_word(p, index));			/* R1 */
 	if (stamp == RINGQ_STAMP(index, RINGQ_FULL)) {
 		n = ringq_mpmc_published(p, p->elem_size, index, most);
@@ -408,6 +439,12 @@ RINGQ_PUBLIC int64_t ringq_mpmc_look(struct ringq_port *p, uint64_t most, int64_
 		return r;
 	if (p->held)
 		return -EBUSY;
+	if (most == 1 && ringq_claim_is_shared(p) && !p->claims.rest &&
+	    ringq_load_relaxed(&p->claims.side->orphans) == p->claims.seen &&
+	    mpmc_grab(p, RINGQ_FULL)) {
+		p->flags = 0;
+		return 1;
+	}
 	for (;;) {
 		/* The end is looked at first: what was published before it is seen then. */
 		word = ringq_load_acquire(p->attention);

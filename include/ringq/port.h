@@ -72,6 +72,7 @@ struct ringq_claims {
 	uint64_t searched;	/* consumer: side.orphans, as of the search that is under way... */
 	uint64_t search;	/* ...which goes on here... */
 	uint64_t search_end;	/* ...and ends here */
+	uint64_t followed;	/* where it waited for the other side to get ahead */
 	uint64_t epoch;		/* attention.epoch, as of the last look at who is there */
 };
 
