@@ -797,6 +797,43 @@ static void writer_dies(void **state)
 	}
 }
 
+/*
+ * The writer was killed between its stamp and its done, which is late by one publication: the
+ * successor goes on behind what the stamp says, and overwrites nothing that is published.
+ */
+static void writer_dies_late(void **state)
+{
+	static const uint32_t disciplines[] = { RINGQ_LOSSY, RINGQ_LATEST };
+	struct ringq_port_page *page;
+	struct ringq_port out, in;
+	unsigned char msg[1264];
+	uint64_t capacity, pos;
+	struct ringq *ring;
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < 2 * COUNT(sizes); i++) {
+		ring = make(disciplines[i % 2], sizes[i / 2], 12);
+		capacity = capacity_of(ring);
+		attach(ring, RINGQ_CONSUMER, &in);
+		attach(ring, RINGQ_PRODUCER, &out);
+		send_range(&out, 0, capacity + 1);
+		page = out.page;
+		pos = ringq_position(&out);
+		ringq_detach(&out);
+		page->progress.done -= 1;
+		attach(ring, RINGQ_PRODUCER, &out);
+		assert_int_equal(ringq_position(&out), pos);
+		assert_int_equal(ringq_latest(&in, msg), i % 2 ? 1 : -EOPNOTSUPP);
+		if (i % 2)
+			check_message(msg, sizes[i / 2], capacity);
+		send_range(&out, capacity + 1, capacity + 2);
+		ringq_detach(&in);
+		ringq_detach(&out);
+		ringq_leave(ring);
+	}
+}
+
 static void latest_value(void **state)
 {
 	struct ringq_port out, in, late;
@@ -1587,6 +1624,7 @@ int main(void)
 		cmocka_unit_test(all_are_woken),
 		cmocka_unit_test(ends),
 		cmocka_unit_test(writer_dies),
+		cmocka_unit_test(writer_dies_late),
 		cmocka_unit_test(latest_value),
 		cmocka_unit_test(midst_of_writing),
 		cmocka_unit_test(midst_of_reading),
