@@ -18,6 +18,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../../lib/internal.h"
+
 #define LIMIT 120	/* seconds for all of them; a second or two is usual */
 #define THREADS 4
 #define BATCH 9
@@ -386,6 +388,41 @@ static void visitors(void **state)
 	(void)state;
 	collide(RINGQ_PRODUCER);
 	collide(RINGQ_CONSUMER);
+}
+
+/*
+ * The same by hand, for threads seldom meet there: somebody attaches after a port that is alone
+ * has looked how things are, and before it takes what it has found, or gives it back.
+ */
+static void overtaken(void **state)
+{
+	uint32_t role;
+
+	(void)state;
+	for (role = RINGQ_PRODUCER; role <= RINGQ_CONSUMER; role++) {
+		struct ringq *ring = make(RINGQ_MPMC, RINGQ_PRIVATE, WAIT, 8, 16);
+		struct ringq_side *side = ringq_side_of(ring, ring->base, role);
+		struct ringq_port port;
+		uint64_t pos;
+
+		assert_int_equal(ringq_attach(ring, role, &port), 0);
+		assert_true(port.claims.biased);
+		pos = port.pos;
+		side->shared = 1;
+		assert_int_equal(ringq_claim_own(&port, 3), -EAGAIN);
+		assert_int_equal(port.page->claim, RINGQ_CLAIM(RINGQ_OWN, 0, pos));
+		side->shared = 0;
+		assert_int_equal(ringq_claim_own(&port, 3), 0);
+		assert_int_equal(port.page->claim, RINGQ_CLAIM(RINGQ_OWN, 3, pos));
+		side->shared = 1;
+		assert_false(ringq_claim_back(&port, 3));
+		assert_int_equal(port.page->claim, RINGQ_CLAIM(RINGQ_OWN, 3, pos));
+		side->shared = 0;
+		assert_true(ringq_claim_back(&port, 3));
+		assert_int_equal(port.page->claim, RINGQ_CLAIM(RINGQ_OWN, 0, pos));
+		ringq_detach(&port);
+		ringq_leave(ring);
+	}
 }
 
 /* After end-of-file was told, no message comes: each that was sent with success was received. */
@@ -813,6 +850,7 @@ int main(void)
 		cmocka_unit_test(together),
 		cmocka_unit_test(come_and_go),
 		cmocka_unit_test(visitors),
+		cmocka_unit_test(overtaken),
 		cmocka_unit_test(closed_at_once),
 		cmocka_unit_test(gap_of_messages),
 		cmocka_unit_test(gap_of_room),
