@@ -478,6 +478,42 @@ static void closed_at_once(void **state)
 	}
 }
 
+/* What is not committed lies between what is: all of n messages are, and nothing else. */
+static void all_but_tombstones(void **state)
+{
+	struct ringq_port out, other, in, second;
+	uint64_t msgs[3], msg, i, k;
+	struct ringq *ring;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		ring = make(RINGQ_MPMC, RINGQ_PRIVATE, WAIT, 8, 16);
+		assert_int_equal(ringq_attach(ring, RINGQ_PRODUCER, &out), 0);
+		assert_int_equal(ringq_attach(ring, RINGQ_PRODUCER, &other), 0);
+		assert_int_equal(ringq_attach(ring, RINGQ_CONSUMER, &in), 0);
+		/* It claims without CAS, and with it. */
+		if (i)
+			assert_int_equal(ringq_attach(ring, RINGQ_CONSUMER, &second), 0);
+		for (msg = 1; msg <= 3; msg++) {
+			assert_int_equal(ringq_reserve(&out, 3, RINGQ_NOWAIT), 0);
+			*(uint64_t *)ringq_at(&out, 0) = msg;
+			for (k = 1; k < 3; k++)
+				*(uint64_t *)ringq_at(&out, k) = UINT64_MAX;
+			assert_int_equal(ringq_commit(&out, 1), 0);
+		}
+		assert_int_equal(ringq_recv_all(&in, msgs, 3, RINGQ_NOWAIT), 3);
+		for (k = 0; k < 3; k++)
+			assert_int_equal(msgs[k], k + 1);
+		assert_int_equal(ringq_recv(&in, &msg, RINGQ_NOWAIT), -EAGAIN);
+		if (i)
+			ringq_detach(&second);
+		ringq_detach(&in);
+		ringq_detach(&other);
+		ringq_detach(&out);
+		ringq_leave(ring);
+	}
+}
+
 /* One call in a thread of its own. */
 struct call {
 	pthread_t thread;
@@ -852,6 +888,7 @@ int main(void)
 		cmocka_unit_test(visitors),
 		cmocka_unit_test(overtaken),
 		cmocka_unit_test(closed_at_once),
+		cmocka_unit_test(all_but_tombstones),
 		cmocka_unit_test(gap_of_messages),
 		cmocka_unit_test(gap_of_room),
 		cmocka_unit_test(wide_sleepers),
