@@ -52,9 +52,10 @@ $(BUILD)/libringq.a: $(call objects,lib)
 	rm -f $@
 	$(AR) rcs $@ $^
 
+# It has threads, which end a little later than what they are for: not to be unmapped under them.
 $(BUILD)/libringq.so.0: $(call objects,lib) lib/libringq.map
 	$(LINK) -shared -pthread -Wl,-soname,$(@F) -Wl,--version-script=lib/libringq.map \
-		$(if $(SANITIZE),,-Wl,-z,defs) -o $@ $(filter %.o,$^)
+		-Wl,-z,nodelete $(if $(SANITIZE),,-Wl,-z,defs) -o $@ $(filter %.o,$^)
 
 $(BUILD)/libringq.so: $(BUILD)/libringq.so.0
 	ln -sf $(<F) $@

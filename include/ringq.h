@@ -876,12 +876,35 @@ int64_t ringq_until(int64_t deadline);
 /**
  * ringq_port_fd - the port's own descriptor, for poll, select, epoll and io_uring
  *
- * EPOLLIN: a receive would not wait. EPOLLOUT: a send would not wait. EPOLLRDHUP closed,
- * EPOLLHUP the other side is gone for good, EPOLLERR it has died. Level-triggered use needs
- * no other call. Returns the descriptor, which is the port's: do not close or pass it on;
- * -EOPNOTSUPP if the ring is not the module's.
+ * A consumer is polled for POLLIN: a receive would not wait; a producer for POLLOUT: a send would
+ * not wait. What ends a ring is ready too, so that the next call tells it. On the device also
+ * POLLRDHUP closed, POLLHUP the other side is gone for good, POLLERR it has died.
+ *
+ * Level-triggered: call what you need with RINGQ_NOWAIT when it is ready, and poll again. On memfd
+ * and in private memory the descriptor stays ready until a call has found nothing (-EAGAIN), so it
+ * may be ready without need; the first time it always is. Who waits for edges (EPOLLET,
+ * io_uring's multishot poll) goes on until -EAGAIN, and then calls ringq_arm().
+ *
+ * Elsewhere than on the device the descriptor is an eventfd, which a thread of the library signals;
+ * it starts with the first one in the process and ends with the last, and makes no system call
+ * while nothing happens. There may be 127 of them in a process.
+ *
+ * Returns the descriptor, which is the port's: do not read, write, close or pass it on; -ESTALE.
+ * Elsewhere than on the device also -EOPNOTSUPP the kernel has no futex_waitv(2) (Linux 5.16);
+ * -EMFILE there are 127, or no descriptor is left; -ENOMEM, -EAGAIN (no thread).
  */
-int ringq_port_fd(const struct ringq_port *port);
+int ringq_port_fd(struct ringq_port *port);
+
+/**
+ * ringq_arm - is there something, and if not, let the port's descriptor tell when there is
+ *
+ * For edges: after a call has found nothing (-EAGAIN), and before the descriptor is waited for.
+ * Who polls level-triggered has no need of it. Costs a barrier on the CPUs of the other side, unless
+ * the port is armed already, and then makes one of the other side's calls a system call.
+ *
+ * Returns 1: something may be there, call again; 0: armed; or what ringq_port_fd() returns.
+ */
+int ringq_arm(struct ringq_port *port);
 
 /* What this machine offers; filled by ringq_get_machine(). */
 struct ringq_machine {

@@ -36,8 +36,6 @@
  */
 #include "internal.h"
 
-#include <limits.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -46,7 +44,6 @@
 #include <unistd.h>
 
 #define RINGQ_EVENTS		16
-#define RINGQ_STACK		(64 * 1024)	/* beyond the least that a thread needs */
 #define RINGQ_DELAY_MIN		INT64_C(1000000)
 #define RINGQ_DELAY_MAX		INT64_C(1000000000)
 #define RINGQ_NEVER		INT64_MAX
@@ -274,27 +271,6 @@ static void *ringq_agent_run(void *unused)
 	return NULL;
 }
 
-/* With a small stack, which counts if all memory is locked, unless it cannot be so small. */
-static int ringq_agent_thread(void)
-{
-	pthread_attr_t attr;
-	sigset_t all, old;
-	int r;
-
-	r = pthread_attr_init(&attr);
-	if (r)
-		return -r;
-	pthread_attr_setstacksize(&attr, PTHREAD_STACK_MIN + RINGQ_STACK);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&agent.thread, &attr, ringq_agent_run, NULL);
-	if (r == EINVAL)	/* thread-local variables are taken from the stack */
-		r = pthread_create(&agent.thread, NULL, ringq_agent_run, NULL);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attr);
-	return -r;
-}
-
 static void ringq_agent_close(void)
 {
 	if (agent.epoll_fd >= 0)
@@ -318,7 +294,7 @@ static int ringq_agent_start(void)
 	if (r == 0)
 		r = ringq_agent_poll(fd, EPOLLIN, 0);
 	if (r == 0)
-		r = ringq_agent_thread();
+		r = ringq_thread_start(&agent.thread, ringq_agent_run);
 	if (r < 0)
 		ringq_agent_close();
 	return r;

@@ -168,7 +168,7 @@ static int ringq_device_map(struct ringq_port *p, int fd)
 	return 0;
 }
 
-static int ringq_device_port_fd(const struct ringq_port *p)
+static int ringq_device_port_fd(struct ringq_port *p)
 {
 	const struct ringq_device_port *d = p->memory;
 
@@ -291,6 +291,15 @@ static void ringq_device_idle(struct ringq_port *p)
 	(void)p;
 }
 
+/* So does poll(2) arm, unasked. */
+static bool ringq_device_arm(struct ringq_port *p, uint64_t need, uint64_t ends)
+{
+	(void)p;
+	(void)need;
+	(void)ends;
+	return false;
+}
+
 static void ringq_device_free(struct ringq *ring)
 {
 	if (ring->fd >= 0)
@@ -305,6 +314,7 @@ const struct ringq_backend ringq_device_backend = {
 	.sleep = ringq_device_sleep,
 	.kick = ringq_device_kick,
 	.idle = ringq_device_idle,
+	.arm = ringq_device_arm,
 	.lock = ringq_device_lock,
 	.unlock = ringq_device_unlock,
 	.port_fd = ringq_device_port_fd,

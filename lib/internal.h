@@ -22,7 +22,9 @@
  *   file.c      the caller's file, which is used as a memfd is
  *   places.c    who sits where, who left, who died: what memfd and private share
  *   agent.c     the thread that watches for deaths and serves names
+ *   bridge.c    the thread that makes kicks of memfd and private memory pollable
  *   names.c     names in abstract unix sockets
+ *   thread.c    how both threads are started
  *
  * A ring is guarded by its mutex only where it says so; its geometry and layout are
  * private copies, and the only ones that are used.
@@ -138,7 +140,9 @@ struct ringq_backend {
 	void (*unlock)(struct ringq_port *port);
 	/* A try found nothing: look whether somebody new is to be watched. */
 	void (*idle)(struct ringq_port *port);
-	int (*port_fd)(const struct ringq_port *port);
+	/* For who polls: a try found nothing. True: there is something after all. */
+	bool (*arm)(struct ringq_port *port, uint64_t need, uint64_t ends);
+	int (*port_fd)(struct ringq_port *port);
 	void (*free)(struct ringq *ring);
 };
 
@@ -556,6 +560,9 @@ bool ringq_published(const struct ringq_port *port, uint32_t lane, uint64_t pos)
 /* Everything that a producer of a ring with claims has sent is released. */
 bool ringq_drained(const struct ringq_port *port);
 int ringq_wait(struct ringq_port *port, uint64_t need, uint64_t ends, int64_t timeout);
+/* Arms the port, as RINGQ_ASLEEP or RINGQ_POLLED, and looks: false if it is not to sleep. */
+bool ringq_futex_arm(struct ringq_port *port, uint64_t need, uint64_t ends, uint32_t how);
+void ringq_futex_disarm(struct ringq_port *port);
 int ringq_futex_sleep(struct ringq_port *port, uint64_t need, uint64_t ends, int64_t timeout);
 void ringq_futex_kick(struct ringq_port *port, uint32_t role, uint64_t count);
 /* All CPUs that run a member pass a full barrier, and so does this one. */
@@ -563,6 +570,17 @@ void ringq_heavy_barrier(const struct ringq *ring);
 void ringq_futex_wake_all(struct ringq *ring);
 /* 0, or why other CPUs cannot be made to pass a barrier. */
 int ringq_barrier_available(uint32_t memory);
+
+/* bridge.c */
+/* The port's eventfd, which is made at the first call; -EMFILE, -EOPNOTSUPP, -ENOMEM, -EAGAIN. */
+int ringq_bridge_fd(struct ringq_port *port);
+void ringq_bridge_close(struct ringq_port *port);
+/* The three do nothing if the port has no eventfd. */
+bool ringq_bridge_arm(struct ringq_port *port, uint64_t need, uint64_t ends);
+void ringq_bridge_disarm(struct ringq_port *port);
+
+/* thread.c */
+int ringq_thread_start(pthread_t *thread, void *(*body)(void *));
 
 /* agent.c */
 /* Starts the agent if there is none, and lets it watch this ring and serve its name. */

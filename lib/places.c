@@ -311,6 +311,7 @@ void ringq_places_detach(struct ringq_port *p)
 {
 	struct ringq *ring = p->ring;
 
+	ringq_bridge_close(p);
 	if (ringq_places_lock(ring, true) < 0)
 		return;
 	p->ops->detach(p);

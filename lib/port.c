@@ -5,6 +5,7 @@
  */
 #include "internal.h"
 
+#include <poll.h>
 #include <string.h>
 
 /*
@@ -261,9 +262,22 @@ RINGQ_PUBLIC int64_t ringq_lag(const struct ringq_port *port)
 	return port->ops->lag ? (int64_t)port->ops->lag(port) : -EOPNOTSUPP;
 }
 
-RINGQ_PUBLIC int ringq_port_fd(const struct ringq_port *port)
+RINGQ_PUBLIC int ringq_port_fd(struct ringq_port *port)
 {
-	if (port->error == -ESTALE)
+	if (port->error == -ESTALE || ringq_is_stale(port->ring))
 		return -ESTALE;
-	return port->ring->backend->port_fd ? port->ring->backend->port_fd(port) : -EOPNOTSUPP;
+	return port->ring->backend->port_fd(port);
+}
+
+RINGQ_PUBLIC int ringq_arm(struct ringq_port *port)
+{
+	struct pollfd p = { .events = port->role == RINGQ_CONSUMER ? POLLIN : POLLOUT };
+
+	p.fd = ringq_port_fd(port);
+	if (p.fd < 0)
+		return p.fd;
+	if (port->ring->backend->arm(port, 1, RINGQ_ENDED))
+		return 1;
+	/* The module arms here. */
+	return poll(&p, 1, 0) > 0;
 }

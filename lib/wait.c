@@ -9,7 +9,7 @@
  *
  *   S1a  wake = ASLEEP (seq_cst)           K1  word & group: look at the ports of the group
  *   S1b  word |= group (seq_cst)           K2  CAS wake: ASLEEP -> KICKED; who wins...
- *   S2   heavy barrier                     K3  ...calls futex(FUTEX_WAKE)
+ *   S2   heavy barrier                     K3  ...calls futex(FUTEX_WAKE), for all who wait there
  *   S3   ringq_ready() or an end? then S5  K4  settle the group
  *   S4   futex(FUTEX_WAIT, ASLEEP)
  *   S5   wake = AWAKE; settle the group
@@ -22,6 +22,9 @@
  * the price of a vain look, but is never clear for long with somebody asleep; only a settler that
  * dies between the two leaves it so, and then the agents, which see the death, wake everybody.
  *
+ * A port that is polled is POLLED instead of ASLEEP, and the event bridge waits at its word
+ * (bridge.c). A kick goes to all of these, beside the sleepers that it is meant for.
+ *
  * The look of S3 includes the ring's epoch: a port that has attached meanwhile must be
  * watched by the agent before anybody relies on being told of its death.
  *
@@ -33,6 +36,7 @@
  */
 #include "internal.h"
 
+#include <limits.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <sched.h>
@@ -164,7 +168,7 @@ int ringq_wait(struct ringq_port *p, uint64_t need, uint64_t ends, int64_t timeo
 
 	if (!timeout) {
 		backend->idle(p);
-		return -EAGAIN;
+		return backend->arm(p, need, ends) ? 0 : -EAGAIN;
 	}
 	for (i = 0; i < ringq_spins; i++) {
 		if (ringq_done_waiting(p, need, ends))
@@ -210,36 +214,52 @@ static __u32 *ringq_wake_word(const struct ringq *ring, uint32_t index)
 	return &ringq_page(ring, ring->base, index)->wake;
 }
 
-/* Kicks up to count sleeping ports of a role in one group; returns how many. */
+/* True: this kick has woken who is in that state. */
+static bool ringq_kick_port(const struct ringq *ring, __u32 *wake, uint32_t state)
+{
+	if (!__atomic_compare_exchange_n(wake, &state, RINGQ_KICKED, false, __ATOMIC_SEQ_CST,
+					 __ATOMIC_RELAXED))				/* K2 */
+		return false;
+	ringq_futex(ring, wake, FUTEX_WAKE, INT_MAX, NULL);				/* K3 */
+	return true;
+}
+
+/*
+ * Kicks all ports of a role in one group that are polled, and up to count that sleep; returns how
+ * many of these.
+ */
 static uint64_t ringq_kick_group(const struct ringq *ring, uint32_t role, uint32_t group,
 				 uint64_t count)
 {
 	uint64_t kicked = 0;
 	uint32_t i;
 
-	for (i = group; i < ringq_ports(&ring->geometry) && kicked < count; i += RINGQ_GROUPS) {
+	for (i = group; i < ringq_ports(&ring->geometry); i += RINGQ_GROUPS) {
 		__u32 *wake = ringq_wake_word(ring, i);
-		uint32_t asleep = RINGQ_ASLEEP;
 
 		if (ringq_load_relaxed(&ringq_page(ring, ring->base, i)->role) != role)
 			continue;
-		if (__atomic_compare_exchange_n(wake, &asleep, RINGQ_KICKED, false,
-						__ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {	/* K2 */
-			ringq_futex(ring, wake, FUTEX_WAKE, 1, NULL);			/* K3 */
-			kicked++;
-		}
+		if (!ringq_kick_port(ring, wake, RINGQ_POLLED) && kicked < count)
+			kicked += ringq_kick_port(ring, wake, RINGQ_ASLEEP);
 	}
 	return kicked;
 }
 
-/* Does a port of this role in the group sleep, or is it about to? */
+static bool ringq_is_armed(const struct ringq *ring, uint32_t index)
+{
+	uint32_t wake = __atomic_load_n(ringq_wake_word(ring, index), __ATOMIC_SEQ_CST);
+
+	return wake == RINGQ_ASLEEP || wake == RINGQ_POLLED;
+}
+
+/* Is a port of this role in the group armed? */
 static bool ringq_group_sleeps(const struct ringq *ring, uint32_t role, uint32_t group)
 {
 	uint32_t i;
 
 	for (i = group; i < ringq_ports(&ring->geometry); i += RINGQ_GROUPS) {
 		if (ringq_load_relaxed(&ringq_page(ring, ring->base, i)->role) == role &&
-		    __atomic_load_n(ringq_wake_word(ring, i), __ATOMIC_SEQ_CST) == RINGQ_ASLEEP)
+		    ringq_is_armed(ring, i))
 			return true;
 	}
 	return false;
@@ -266,7 +286,7 @@ void ringq_futex_kick(struct ringq_port *p, uint32_t role, uint64_t count)
 	uint64_t groups = ringq_load_relaxed(ringq_word_of(ring, ring->base,
 							   ringq_other_role(role))) & RINGQ_ARMED;
 
-	while (groups && count) {
+	while (groups) {
 		uint32_t group = __builtin_ctzll(groups);
 
 		groups &= groups - 1;
@@ -285,12 +305,11 @@ void ringq_futex_wake_all(struct ringq *ring)
 
 	for (i = 0; i < ringq_ports(&ring->geometry); i++) {
 		__u32 *wake = ringq_wake_word(ring, i);
-		uint32_t asleep = RINGQ_ASLEEP;
 
-		__atomic_compare_exchange_n(wake, &asleep, RINGQ_KICKED, false, __ATOMIC_SEQ_CST,
-					    __ATOMIC_SEQ_CST);
-		if (asleep != RINGQ_AWAKE)
-			ringq_futex(ring, wake, FUTEX_WAKE, 1, NULL);
+		if (!ringq_kick_port(ring, wake, RINGQ_ASLEEP) &&
+		    !ringq_kick_port(ring, wake, RINGQ_POLLED) &&
+		    ringq_load_relaxed(wake) == RINGQ_KICKED)
+			ringq_futex(ring, wake, FUTEX_WAKE, INT_MAX, NULL);
 	}
 	for (role = RINGQ_PRODUCER; role <= RINGQ_CONSUMER; role++) {
 		for (group = 0; group < RINGQ_GROUPS && group < ringq_ports(&ring->geometry);
@@ -299,23 +318,38 @@ void ringq_futex_wake_all(struct ringq *ring)
 	}
 }
 
-int ringq_futex_sleep(struct ringq_port *p, uint64_t need, uint64_t ends, int64_t timeout)
+static uint32_t ringq_group_of(const struct ringq_port *p)
+{
+	return ringq_page_of(&p->ring->geometry, p->role, p->index) % RINGQ_GROUPS;
+}
+
+bool ringq_futex_arm(struct ringq_port *p, uint64_t need, uint64_t ends, uint32_t how)
 {
 	const struct ringq *ring = p->ring;
 	__u64 *word = ringq_word_of(ring, ring->base, ringq_other_role(p->role));
-	uint32_t group = ringq_page_of(&ring->geometry, p->role, p->index) % RINGQ_GROUPS;
-	__u32 *wake = &p->page->wake;
+
+	__atomic_store_n(&p->page->wake, how, __ATOMIC_SEQ_CST);			/* S1a */
+	__atomic_fetch_or(word, UINT64_C(1) << ringq_group_of(p), __ATOMIC_SEQ_CST);	/* S1b */
+	ringq_heavy_barrier(ring);							/* S2 */
+	return !ringq_done_waiting(p, need, ends) && !ringq_places_changed(ring);	/* S3 */
+}
+
+void ringq_futex_disarm(struct ringq_port *p)
+{
+	__atomic_store_n(&p->page->wake, RINGQ_AWAKE, __ATOMIC_SEQ_CST);		/* S5 */
+	ringq_settle(p->ring, p->role, ringq_group_of(p));
+}
+
+int ringq_futex_sleep(struct ringq_port *p, uint64_t need, uint64_t ends, int64_t timeout)
+{
 	struct timespec ts = { timeout / 1000000000, timeout % 1000000000 };
 	int r = 0;
 
-	__atomic_store_n(wake, RINGQ_ASLEEP, __ATOMIC_SEQ_CST);				/* S1a */
-	__atomic_fetch_or(word, UINT64_C(1) << group, __ATOMIC_SEQ_CST);		/* S1b */
-	ringq_heavy_barrier(ring);							/* S2 */
-	if (!ringq_done_waiting(p, need, ends) && !ringq_places_changed(ring) &&		/* S3 */
-	    ringq_futex(ring, wake, FUTEX_WAIT, RINGQ_ASLEEP, timeout < 0 ? NULL : &ts) < 0 &&
-	    errno != EAGAIN)								/* S4 */
+	ringq_bridge_disarm(p);
+	if (ringq_futex_arm(p, need, ends, RINGQ_ASLEEP) &&
+	    ringq_futex(p->ring, &p->page->wake, FUTEX_WAIT, RINGQ_ASLEEP,
+			timeout < 0 ? NULL : &ts) < 0 && errno != EAGAIN)		/* S4 */
 		r = -errno;
-	__atomic_store_n(wake, RINGQ_AWAKE, __ATOMIC_SEQ_CST);				/* S5 */
-	ringq_settle(ring, p->role, group);
+	ringq_futex_disarm(p);
 	return r;
 }

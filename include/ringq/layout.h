@@ -198,6 +198,7 @@ enum ringq_port_state {
 #define RINGQ_AWAKE		0
 #define RINGQ_ASLEEP		1	/* armed: a kick is wanted */
 #define RINGQ_KICKED		2
+#define RINGQ_POLLED		3	/* armed by who polls: every kick is for it too */
 
 /* Offsets and sizes in bytes; offsets from the start of the region. */
 struct ringq_layout {

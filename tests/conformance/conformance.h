@@ -236,7 +236,9 @@ enum conf_wait {
 	CONF_YIELD,	/* let others run between the tries */
 	CONF_TIMED,	/* wait, but not for long; and again */
 	CONF_BLOCK,
-	CONF_MIXED,	/* any of these, at every call */
+	CONF_POLL,	/* wait until poll(2) says so */
+	CONF_EDGE,	/* ...or an epoll that tells of edges */
+	CONF_MIXED,	/* any of these but the last, at every call */
 };
 
 /* How messages go through a port. */

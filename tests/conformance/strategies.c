@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 /*
  * However one waits: trying all the time, letting others run between the tries, for short
- * times, until woken; all in the same way, each in its own, and each in another at every call.
+ * times, until woken, by the port's descriptor; all in the same way, each in its own, and each
+ * in another at every call.
  */
 #include "conformance.h"
 
@@ -50,6 +51,8 @@ const struct conf_case conf_strategies[] = {
 	{ "wait-by-yielding", in_one_way, CONF_YIELD, 0 },
 	{ "wait-for-short-times", in_one_way, CONF_TIMED, 0 },
 	{ "wait-until-woken", in_one_way, CONF_BLOCK, 0 },
+	{ "wait-by-poll", in_one_way, CONF_POLL, 0 },
+	{ "wait-for-edges", in_one_way, CONF_EDGE, 0 },
 	{ "wait-in-all-ways", in_one_way, CONF_MIXED, 0 },
 	{ "wait-each-in-its-own-way-8", each_in_its_own, 8, 0 },
 	{ "wait-each-in-its-own-way-100", each_in_its_own, 100, 0 },

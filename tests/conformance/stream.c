@@ -5,8 +5,11 @@
  */
 #include "conformance.h"
 
+#include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
 static int64_t timeout_of(const struct conf_way *way)
 {
@@ -22,14 +25,65 @@ static int64_t timeout_of(const struct conf_way *way)
 	}
 }
 
+static uint32_t events_of(const struct ringq_port *port)
+{
+	return port->role == RINGQ_CONSUMER ? EPOLLIN : EPOLLOUT;
+}
+
+static void await_level(struct ringq_port *port)
+{
+	struct pollfd p = { .fd = ringq_port_fd(port), .events = events_of(port) };
+
+	CHECK(p.fd >= 0, "port_fd: %s", ringq_strerror(p.fd));
+	EXPECT(poll(&p, 1, -1), 1);
+}
+
+/* Of this thread, with one port in it; 0: none. */
+static __thread int edges;
+
+static void watch_edges(int fd, uint32_t events)
+{
+	struct epoll_event event = { .events = events | EPOLLET };
+
+	edges = epoll_create1(EPOLL_CLOEXEC);
+	CHECK(edges > 0, "no epoll");
+	EXPECT(epoll_ctl(edges, EPOLL_CTL_ADD, fd, &event), 0);
+}
+
+static void forget_edges(void)
+{
+	if (edges)
+		close(edges);
+	edges = 0;
+}
+
+static void await_edge(struct ringq_port *port)
+{
+	struct epoll_event event;
+	int r = ringq_arm(port);
+
+	CHECK(r >= 0, "arm: %s", ringq_strerror(r));
+	if (r)
+		return;
+	if (!edges)
+		watch_edges(ringq_port_fd(port), events_of(port));
+	EXPECT(epoll_wait(edges, &event, 1, -1), 1);
+}
+
 /* A call that found nothing, but may find something later. */
-static bool in_vain(int64_t r, const struct conf_way *way, int64_t timeout)
+static bool in_vain(struct ringq_port *port, int64_t r, const struct conf_way *way,
+		    int64_t timeout)
 {
 	if (r != (timeout == RINGQ_NOWAIT ? -EAGAIN : -ETIMEDOUT) || timeout == RINGQ_FOREVER)
 		return false;
-	/* Lets the other side run, but for those who would not. */
-	if (timeout == RINGQ_NOWAIT && way->wait != CONF_SPIN)
-		sched_yield();
+	if (timeout != RINGQ_NOWAIT)
+		return true;
+	if (way->wait == CONF_POLL || (way->wait == CONF_MIXED && conf_random(2)))
+		await_level(port);
+	else if (way->wait == CONF_EDGE)
+		await_edge(port);
+	else if (way->wait != CONF_SPIN)
+		sched_yield();	/* lets the other side run, but for those who would not */
 	return true;
 }
 
@@ -78,7 +132,7 @@ static uint64_t produce_in_place(struct ringq_port *port, const struct conf_ops 
 	if (m > most_reserved(port, ops))
 		m = most_reserved(port, ops);
 	r = ops->reserve(port, m, timeout);
-	if (in_vain(r, way, timeout))
+	if (in_vain(port, r, way, timeout))
 		return 0;
 	EXPECT(r, 0);
 	if (seq % 7 == 3) {
@@ -108,7 +162,7 @@ static uint64_t produce_copied(struct ringq_port *port, const struct conf_ops *o
 	for (i = 0; i < m; i++)
 		conf_fill(msgs + i * ops->size, ops->size, seq + i);
 	r = m == 1 ? ops->send(port, msgs, timeout) : ops->send_many(port, msgs, m, timeout);
-	if (in_vain(r, way, timeout))
+	if (in_vain(port, r, way, timeout))
 		return 0;
 	if (timeout == RINGQ_FOREVER)
 		EXPECT(r, m);
@@ -128,6 +182,7 @@ void conf_produce(struct ringq_port *port, const struct conf_ops *ops,
 		seq += way->in_place ? produce_in_place(port, ops, way, seq, m) :
 				       produce_copied(port, ops, way, msgs, seq, m);
 	}
+	forget_edges();
 	free(msgs);
 }
 
@@ -197,13 +252,14 @@ uint64_t conf_consume_each(struct ringq_port *port, const struct conf_ops *ops,
 		timeout = timeout_of(way);
 		r = way->in_place ? consume_in_place(port, ops, m, timeout, taken, take, arg) :
 				    consume_copied(port, ops, m, timeout, msgs, take, arg);
-		if (in_vain(r, way, timeout))
+		if (in_vain(port, r, way, timeout))
 			continue;
 		if (r == 0)
 			break;
 		CHECK(r > 0, "receiving: %s", ringq_strerror(r));
 		taken += r;
 	}
+	forget_edges();
 	free(msgs);
 	return taken;
 }

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/* The library's own threads: with all signals blocked, and little memory. */
+#include "internal.h"
+
+#include <limits.h>
+#include <signal.h>
+
+#define RINGQ_STACK	(64 * 1024)	/* beyond the least that a thread needs */
+
+/* With a small stack, which counts if all memory is locked, unless it cannot be so small. */
+int ringq_thread_start(pthread_t *thread, void *(*body)(void *))
+{
+	pthread_attr_t attr;
+	sigset_t all, old;
+	int r;
+
+	r = pthread_attr_init(&attr);
+	if (r)
+		return -r;
+	pthread_attr_setstacksize(&attr, PTHREAD_STACK_MIN + RINGQ_STACK);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = pthread_create(thread, &attr, body, NULL);
+	if (r == EINVAL)	/* thread-local variables are taken from the stack */
+		r = pthread_create(thread, NULL, body, NULL);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
+	return -r;
+}
