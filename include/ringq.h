@@ -346,6 +346,7 @@ int ringq_attach(struct ringq *ring, enum ringq_role role, struct ringq_port *po
  * @stride: LOSSY consumer: take only messages number @phase, @phase + @stride, @phase + 2 *
  *	@stride ... since the ring began, so that several consumers share the stream. 0: all.
  * @phase: less than @stride.
+ * @strategy: enum ringq_strategy: how the port waits; ringq_set_strategy() changes it.
  */
 struct ringq_attach_opts {
 	size_t size;
@@ -353,6 +354,30 @@ struct ringq_attach_opts {
 	uint32_t place;
 	uint32_t stride;
 	uint32_t phase;
+	uint32_t strategy;
+	uint32_t reserved;	/* 0 */
+};
+
+/**
+ * enum ringq_strategy - how a port waits in a call that has a time-out, or RINGQ_FOREVER
+ *
+ * PHASED	spins, a little longer if that was worth it lately, and up to some 50 us; yields;
+ *		then sleeps in the kernel until it is woken. Costs nothing while it sleeps.
+ * BLOCK	sleeps at once. For who waits long, or shares a CPU with the other side.
+ * SPIN		spins until there is something: the quickest, and takes a CPU.
+ * YIELD	likewise, but lets others run that are ready.
+ * SLEEP	naps of 1 us to 1 ms, growing: late by as much, next to no CPU.
+ *
+ * With the last three the port is never armed, so nobody has to make a system call to wake it; and
+ * a signal does not end the call (-EINTR): only what is waited for, an end of the ring, or the
+ * time-out does. All of them look at the clock with a time-out, and none does without.
+ */
+enum ringq_strategy {
+	RINGQ_STRATEGY_PHASED = 0,
+	RINGQ_STRATEGY_BLOCK = 1,
+	RINGQ_STRATEGY_SPIN = 2,
+	RINGQ_STRATEGY_YIELD = 3,
+	RINGQ_STRATEGY_SLEEP = 4,
 };
 
 /**
@@ -364,6 +389,13 @@ struct ringq_attach_opts {
  */
 int ringq_attach_with(struct ringq *ring, enum ringq_role role,
 		      const struct ringq_attach_opts *opts, struct ringq_port *port);
+
+/**
+ * ringq_set_strategy - from now on, wait like this
+ *
+ * Of the port's own thread. Returns 0, -EINVAL, or -ESTALE.
+ */
+int ringq_set_strategy(struct ringq_port *port, enum ringq_strategy strategy);
 
 /**
  * ringq_detach - leave the place

@@ -47,7 +47,7 @@ static int ringq_copy_attach_opts(struct ringq_attach_opts *to,
 			return -E2BIG;
 	}
 	memcpy(to, from, sizeof(*to));
-	return to->flags & ~(RINGQ_AT_PLACE | RINGQ_OLDEST) ? -EINVAL : 0;
+	return to->flags & ~(RINGQ_AT_PLACE | RINGQ_OLDEST) || to->reserved ? -EINVAL : 0;
 }
 
 /* What only some disciplines know is refused by the others. */
@@ -58,6 +58,8 @@ static int ringq_check_attach_opts(const struct ringq *ring, uint32_t role,
 	bool broadcast = g->discipline == RINGQ_GATED || g->discipline == RINGQ_LOSSY;
 	bool fixed = g->shape != RINGQ_SHAPE_RECORDS;
 
+	if (o->strategy > RINGQ_STRATEGY_SLEEP)
+		return -EINVAL;
 	if (o->flags & RINGQ_AT_PLACE &&
 	    o->place >= (role == RINGQ_PRODUCER ? g->producers : g->consumers))
 		return -EINVAL;
@@ -99,12 +101,23 @@ RINGQ_PUBLIC int ringq_attach_with(struct ringq *ring, enum ringq_role role,
 	}
 	port->attention = ringq_word_of(ring, port->base, role);
 	port->error = 0;
-	return 0;
+	return ringq_set_strategy(port, o.strategy);
 }
 
 RINGQ_PUBLIC int ringq_attach(struct ringq *ring, enum ringq_role role, struct ringq_port *port)
 {
 	return ringq_attach_with(ring, role, NULL, port);
+}
+
+RINGQ_PUBLIC int ringq_set_strategy(struct ringq_port *port, enum ringq_strategy strategy)
+{
+	if (port->error == -ESTALE)
+		return -ESTALE;
+	if ((uint32_t)strategy > RINGQ_STRATEGY_SLEEP)
+		return -EINVAL;
+	port->strategy = strategy;
+	port->spins = 0;
+	return 0;
 }
 
 RINGQ_PUBLIC void ringq_detach(struct ringq_port *port)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 /*
- * Sleeping and waking: the half of ringq/wait.h that is not on the fast path. Spinning
- * comes first in every memory. Sleeping on the device is the module's (kmod/wait.c); here
+ * Sleeping and waking: the half of ringq/wait.h that is not on the fast path. The port's
+ * strategy comes first, in every memory. Sleeping on the device is the module's (kmod/wait.c); here
  * is what takes its place on memfd and private memory.
  *
  * Every port has a futex word, wake, in its page, and the attention word that the other
@@ -39,6 +39,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
+#include <ringq/backoff.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>
@@ -46,11 +47,14 @@
 #include <unistd.h>
 
 /*
- * How long to spin before sleeping: looks, each with a pause between. A hand-over between
- * sleepers costs tens of microseconds, so about as much spinning is not wasted; on one CPU
- * it is, because the other side cannot run meanwhile.
+ * How long PHASED spins before it sleeps: looks, each with a pause between. A hand-over between
+ * sleepers costs tens of microseconds, so about as much spinning is not wasted, if it is not in
+ * vain: twice as many when something came meanwhile, half as many when nothing did. On one CPU it
+ * always is, because the other side cannot run meanwhile.
  */
-#define RINGQ_SPINS	1000
+#define RINGQ_SPINS_MIN	32
+#define RINGQ_SPINS_MAX	1024
+#define RINGQ_YIELDS	2
 
 /* For ringq/ready.h. Offsets of the region, but that lanes may be mapped twice each. */
 ringq_inline __u64 ringq_word_at(const void *memory, __u64 offset)
@@ -66,7 +70,7 @@ ringq_inline __u64 ringq_word_at(const void *memory, __u64 offset)
 
 #include <ringq/ready.h>
 
-static int ringq_spins;
+static uint32_t ringq_spins_max;
 static int ringq_barrier_error[2] = { -ENOSYS, -ENOSYS };	/* shared, private */
 
 static int ringq_membarrier(int cmd)
@@ -85,8 +89,8 @@ __attribute__((constructor)) static void ringq_wait_init(void)
 
 	ringq_barrier_error[0] = ringq_membarrier(MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED);
 	ringq_barrier_error[1] = ringq_membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
-	ringq_spins = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) == 1 ?
-			      0 : RINGQ_SPINS;
+	ringq_spins_max = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 &&
+			  CPU_COUNT(&cpus) == 1 ? 0 : RINGQ_SPINS_MAX;
 }
 
 int ringq_barrier_available(uint32_t memory)
@@ -160,21 +164,64 @@ static bool ringq_done_waiting(const struct ringq_port *p, uint64_t need, uint64
 	return ringq_load_acquire(p->attention) & ends || ringq_is_ready(&view, need);
 }
 
+/* True: it came. */
+static bool ringq_spin(struct ringq_port *p, uint64_t need, uint64_t ends)
+{
+	uint32_t spins = p->spins < RINGQ_SPINS_MIN ? RINGQ_SPINS_MIN : p->spins, i;
+
+	for (i = 0; i < spins && i < ringq_spins_max; i++) {
+		if (ringq_done_waiting(p, need, ends)) {
+			p->spins = spins < RINGQ_SPINS_MAX ? 2 * spins : RINGQ_SPINS_MAX;
+			return true;
+		}
+		ringq_pause();
+	}
+	p->spins = spins / 2;
+	for (i = 0; i < RINGQ_YIELDS; i++) {
+		sched_yield();
+		if (ringq_done_waiting(p, need, ends))
+			return true;
+	}
+	return false;
+}
+
+/* SPIN, YIELD, SLEEP: never armed. */
+static int ringq_wait_awake(struct ringq_port *p, uint64_t need, uint64_t ends, int64_t timeout)
+{
+	static const enum ringq_backoff_strategy strategies[] = {
+		[RINGQ_STRATEGY_SPIN] = RINGQ_BACKOFF_SPIN,
+		[RINGQ_STRATEGY_YIELD] = RINGQ_BACKOFF_YIELD,
+		[RINGQ_STRATEGY_SLEEP] = RINGQ_BACKOFF_SLEEP,
+	};
+	struct ringq_backoff b;
+	int64_t deadline = 0;
+
+	ringq_backoff_init(&b, strategies[p->strategy]);
+	while (!ringq_done_waiting(p, need, ends)) {
+		timeout = ringq_time_left(&deadline, timeout);
+		if (timeout == 1)
+			return -ETIMEDOUT;
+		/* Somebody may have come whose death is to be told. */
+		p->ring->backend->idle(p);
+		ringq_backoff_wait(&b);
+	}
+	return 0;
+}
+
 /* 0 when it is worth looking again, else -EAGAIN, -ETIMEDOUT, -EINTR. */
 int ringq_wait(struct ringq_port *p, uint64_t need, uint64_t ends, int64_t timeout)
 {
 	const struct ringq_backend *backend = p->ring->backend;
-	int i, r;
+	int r;
 
 	if (!timeout) {
 		backend->idle(p);
 		return backend->arm(p, need, ends) ? 0 : -EAGAIN;
 	}
-	for (i = 0; i < ringq_spins; i++) {
-		if (ringq_done_waiting(p, need, ends))
-			return 0;
-		ringq_pause();
-	}
+	if (p->strategy >= RINGQ_STRATEGY_SPIN)
+		return ringq_wait_awake(p, need, ends, timeout);
+	if (p->strategy == RINGQ_STRATEGY_PHASED && ringq_spin(p, need, ends))
+		return 0;
 	backend->idle(p);
 	r = backend->sleep(p, need, ends, timeout);
 	/* What came in the last moment counts. */

@@ -103,7 +103,9 @@ struct ringq_port {
 	uint64_t taken;		/* consumer: what stands in its progress */
 	uint32_t flags;		/* RINGQ_REDELIVERED: of the messages below limit */
 	uint32_t elem_size;
-	uint32_t role;		/* enum ringq_role */
+	uint8_t role;		/* enum ringq_role */
+	uint8_t strategy;	/* enum ringq_strategy */
+	uint16_t spins;		/* PHASED: looks before it sleeps, which were worth it lately */
 	uint32_t index;		/* number among the ports of that role */
 	uint32_t generation;
 	int32_t error;		/* -EBADMSG the ring was found corrupt, -ESTALE detached; or 0 */

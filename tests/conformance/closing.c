@@ -145,7 +145,7 @@ static void send_and_drain(struct ringq *ring, void *arg)
 /* In place, so that what is noted is not free yet. */
 static void note_in_place(struct ringq *ring, void *arg)
 {
-	static const struct conf_way way = { 5, true, CONF_BLOCK };
+	static const struct conf_way way = { .batch = 5, .in_place = true, .wait = CONF_BLOCK };
 	const struct drainer *d = arg;
 	struct conf_reader reader = { d->ledger, d->index };
 	struct conf_ops ops = conf_ops(8, false);

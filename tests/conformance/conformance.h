@@ -246,6 +246,7 @@ struct conf_way {
 	uint64_t batch;
 	bool in_place;		/* reserve and commit, peek and release, some of it in part */
 	enum conf_wait wait;
+	enum ringq_strategy strategy;	/* where the library waits */
 };
 
 /* Sends the messages of from <= sequence number < to. */

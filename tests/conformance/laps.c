@@ -6,7 +6,7 @@
  */
 #include "conformance.h"
 
-static const struct conf_way way = { 3, false, CONF_BLOCK };
+static const struct conf_way way = { .batch = 3, .wait = CONF_BLOCK };
 
 static void laps(uint64_t size)
 {

@@ -20,7 +20,7 @@ static void publish(struct ringq *ring, void *arg)
 {
 	const struct values *v = arg;
 	struct conf_ops ops = conf_ops(v->size, v->run % 2);
-	struct conf_way way = { 1, false, CONF_YIELD };
+	struct conf_way way = { .batch = 1, .wait = CONF_YIELD };
 	struct ringq_port port;
 	uint64_t seq;
 

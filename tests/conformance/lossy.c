@@ -124,7 +124,7 @@ static void send_all(struct ringq *ring, void *arg)
 {
 	const struct broadcast *b = arg;
 	struct conf_ops ops = conf_ops(b->size, b->run % 2);
-	struct conf_way way = { 1, false, CONF_YIELD };
+	struct conf_way way = { .batch = 1, .wait = CONF_YIELD };
 	struct ringq_port port;
 	uint64_t sent, m;
 

@@ -50,7 +50,7 @@ static void happens_before(uint64_t arg)
 
 static void fenced(uint64_t size)
 {
-	static const struct conf_way way = { 1, false, CONF_BLOCK };
+	static const struct conf_way way = { .batch = 1, .wait = CONF_BLOCK };
 	struct conf_many m = { .size = size, .n = conf_times(10000), .way = &way };
 	struct ringq *ring = conf_ring(size, 1, RINGQ_FENCE);
 	struct ringq_info info = { .size = sizeof(info) };

@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const struct conf_way way = { 7, false, CONF_BLOCK };
+static const struct conf_way way = { .batch = 7, .wait = CONF_BLOCK };
 
 static void receive_stream(struct ringq *ring, uint64_t size, uint64_t n)
 {

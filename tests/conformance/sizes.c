@@ -7,9 +7,9 @@
 #include "conformance.h"
 
 static const struct conf_way ways[] = {
-	{ 1, false, CONF_YIELD },
-	{ 7, false, CONF_BLOCK },
-	{ 32, true, CONF_BLOCK },
+	{ .batch = 1, .wait = CONF_YIELD },
+	{ .batch = 7, .wait = CONF_BLOCK },
+	{ .batch = 32, .in_place = true, .wait = CONF_BLOCK },
 };
 
 struct stream {

@@ -177,6 +177,7 @@ void conf_produce(struct ringq_port *port, const struct conf_ops *ops,
 	unsigned char *msgs = way->in_place ? NULL : malloc(way->batch * ops->size);
 	uint64_t seq = from, m;
 
+	EXPECT(ringq_set_strategy(port, way->strategy), 0);
 	while (seq < to) {
 		m = way->batch < to - seq ? way->batch : to - seq;
 		seq += way->in_place ? produce_in_place(port, ops, way, seq, m) :
@@ -247,6 +248,7 @@ uint64_t conf_consume_each(struct ringq_port *port, const struct conf_ops *ops,
 	uint64_t taken = 0, m;
 	int64_t timeout, r;
 
+	EXPECT(ringq_set_strategy(port, way->strategy), 0);
 	while (taken < most) {
 		m = way->batch < most - taken ? way->batch : most - taken;
 		timeout = timeout_of(way);
