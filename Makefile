@@ -4,6 +4,7 @@
 # make run          a real file through a ring, with and without kills [FILE=...]
 # make run-vm       the same through /dev/ringq, in a guest [KERNEL=6.12]
 # make check        all the tests, guests included
+# make soak         wake-ups under random delays [TIME=600, in seconds]
 # make examples     build/examples/, of the sources in tools/examples/
 # make modules      the kernel module, for the kernel of KDIR=/lib/modules/.../build
 # make install      [DESTDIR=] [PREFIX=/usr/local]
@@ -12,16 +13,18 @@
 #
 # run, run-vm and check install the Debian packages that are missing, and say so.
 # BUILD=build/asan SANITIZE=address,undefined makes a second tree, with sanitizers.
+# BUILD=build/delays DELAYS=1 makes one for soak, where steps of protocols take long by chance.
 
 BUILD ?= build
 PREFIX ?= /usr/local
 TOOL_LIBS := -lxxhash -lm
 KERNEL ?= 6.12
+TIME ?= 600
 KDIR ?= /lib/modules/$(shell uname -r)/build
 CFLAGS ?= -O2 -g
 VERSION := 0.1
 
-CPPFLAGS += -D_GNU_SOURCE -Iinclude -Iinclude/uapi
+CPPFLAGS += -D_GNU_SOURCE -Iinclude -Iinclude/uapi $(if $(DELAYS),-DRINGQ_DELAYS)
 WARN := -std=gnu11 -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes
 SAN := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer \
 	$(if $(filter thread,$(SANITIZE)),-Wno-tsan))
@@ -70,6 +73,9 @@ $(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libringq.a
 $(BUILD)/conformance: $(call objects,tests/conformance) $(BUILD)/libringq.a
 	$(LINK) -pthread -o $@ $^
 
+$(BUILD)/soak: $(call objects,tests/soak) $(BUILD)/libringq.a
+	$(LINK) -pthread -o $@ $^
+
 $(BUILD)/examples/%: $(BUILD)/tools/examples/%.o $(BUILD)/libringq.a
 	@mkdir -p $(@D)
 	$(LINK) -pthread -o $@ $^
@@ -107,6 +113,11 @@ run-vm:
 check:
 	@tests/setup build check vm
 	@tests/check
+
+soak:
+	@tests/setup build
+	@$(MAKE) --no-print-directory -s BUILD=build/delays DELAYS=1 build/delays/soak
+	@build/delays/soak --seconds=$(TIME)
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig \
@@ -146,4 +157,4 @@ distclean:
 	rm -rf build compile_commands.json
 
 -include $(shell find $(BUILD)/lib $(BUILD)/tools $(BUILD)/tests -name '*.d' 2>/dev/null)
-.PHONY: all lib program tests examples kselftest modules run run-vm check install clean distclean
+.PHONY: all lib program tests examples kselftest modules run run-vm check soak install clean distclean

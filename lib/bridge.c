@@ -112,6 +112,7 @@ static void ringq_bridge_not_ready(const struct ringq_bridge *b)
 static void ringq_bridge_signal(struct ringq_bridge *b)
 {
 	ringq_bridge_ready(b);
+	ringq_delay();
 	ringq_store_release(&b->signalled, 1);
 }
 
@@ -134,6 +135,7 @@ static unsigned int ringq_bridge_look(struct futex_waitv *waiters)
 				.flags = b->flags,
 			};
 		} else if (__atomic_exchange_n(&b->armed, 0, __ATOMIC_SEQ_CST)) {
+			ringq_delay();
 			ringq_bridge_signal(b);
 		}
 	}
@@ -154,6 +156,7 @@ static void *ringq_bridge_run(void *unused)
 		if (!bridge.running)
 			break;
 		pthread_mutex_unlock(&bridge.mutex);
+		ringq_delay();
 		/* Whatever it returns: a look. A word that is gone has left the list before. */
 		ringq_waitv(waiters, n);
 	}
@@ -288,7 +291,9 @@ bool ringq_bridge_arm(struct ringq_port *p, uint64_t need, uint64_t ends)
 		return false;
 	if (ringq_load_acquire(&b->signalled)) {
 		ringq_store_relaxed(&b->signalled, 0);
+		ringq_delay();
 		ringq_bridge_not_ready(b);					/* E1 */
+		ringq_delay();
 	}
 	if (__atomic_load_n(&b->armed, __ATOMIC_SEQ_CST))			/* E2 */
 		return false;
@@ -297,7 +302,9 @@ bool ringq_bridge_arm(struct ringq_port *p, uint64_t need, uint64_t ends)
 		ringq_bridge_signal(b);
 		return true;
 	}
+	ringq_delay();
 	__atomic_store_n(&b->armed, 1, __ATOMIC_SEQ_CST);			/* E6 */
+	ringq_delay();
 	ringq_bridge_poke();
 	return false;
 }

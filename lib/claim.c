@@ -325,6 +325,7 @@ void ringq_claim_pass_on(struct ringq_port *p)
 
 	if (p->claims.biased)
 		return;
+	ringq_delay();
 	atomic_thread_fence(memory_order_seq_cst);
 	if (ringq_load_relaxed(ringq_word_of(p->ring, p->base, other)) & RINGQ_ARMED &&
 	    ringq_ready(p, 1))

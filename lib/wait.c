@@ -267,6 +267,7 @@ static bool ringq_kick_port(const struct ringq *ring, __u32 *wake, uint32_t stat
 	if (!__atomic_compare_exchange_n(wake, &state, RINGQ_KICKED, false, __ATOMIC_SEQ_CST,
 					 __ATOMIC_RELAXED))				/* K2 */
 		return false;
+	ringq_delay();
 	ringq_futex(ring, wake, FUTEX_WAKE, INT_MAX, NULL);				/* K3 */
 	return true;
 }
@@ -320,10 +321,14 @@ static void ringq_settle(const struct ringq *ring, uint32_t role, uint32_t group
 
 	if (ringq_group_sleeps(ring, role, group))
 		return;
+	ringq_delay();
 	__atomic_fetch_and(word, ~bit, __ATOMIC_SEQ_CST);
+	ringq_delay();
 	if (!ringq_group_sleeps(ring, role, group))
 		return;
+	ringq_delay();
 	__atomic_fetch_or(word, bit, __ATOMIC_SEQ_CST);
+	ringq_delay();
 	ringq_kick_group(ring, role, group, UINT64_MAX);
 }
 
@@ -376,14 +381,19 @@ bool ringq_futex_arm(struct ringq_port *p, uint64_t need, uint64_t ends, uint32_
 	__u64 *word = ringq_word_of(ring, ring->base, ringq_other_role(p->role));
 
 	__atomic_store_n(&p->page->wake, how, __ATOMIC_SEQ_CST);			/* S1a */
+	ringq_delay();
 	__atomic_fetch_or(word, UINT64_C(1) << ringq_group_of(p), __ATOMIC_SEQ_CST);	/* S1b */
+	ringq_delay();
 	ringq_heavy_barrier(ring);							/* S2 */
+	ringq_delay();
 	return !ringq_done_waiting(p, need, ends) && !ringq_places_changed(ring);	/* S3 */
 }
 
 void ringq_futex_disarm(struct ringq_port *p)
 {
+	ringq_delay();
 	__atomic_store_n(&p->page->wake, RINGQ_AWAKE, __ATOMIC_SEQ_CST);		/* S5 */
+	ringq_delay();
 	ringq_settle(p->ring, p->role, ringq_group_of(p));
 }
 

@@ -48,6 +48,18 @@ ringq_inline void ringq_pause(void)
 }
 
 /*
+ * Between two steps of the protocol of ringq/wait.h. Builds for tests (make DELAYS=1) have
+ * something happen there now and then, so that what is rare comes often: tests/soak.
+ */
+#ifdef RINGQ_DELAYS
+void ringq_delay(void);
+#else
+ringq_inline void ringq_delay(void)
+{
+}
+#endif
+
+/*
  * Fetches a line in order to write it, so that the write does not first wait for
  * another core to give it up. (__builtin_prefetch() compiles to a prefetch for reading
  * unless the compiler is told of a newer CPU; CPUs without the instruction ignore it.)

@@ -58,6 +58,7 @@ ringq_inline uint64_t ringq_attention(const struct ringq_port *p)
 ringq_inline void ringq_notify(struct ringq_port *p, uint64_t count)
 {
 	ringq_compiler_barrier();
+	ringq_delay();
 	if (ringq_unlikely(ringq_attention(p)))		/* P2 */
 		ringq_attend(p, count);
 }
