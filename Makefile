@@ -41,7 +41,7 @@ all: lib program
 
 lib: $(BUILD)/libringq.a $(BUILD)/libringq.so
 program: $(BUILD)/ringq
-tests: $(UNIT_TESTS) $(BUILD)/conformance examples
+tests: $(UNIT_TESTS) $(BUILD)/conformance $(BUILD)/stream examples
 examples: $(EXAMPLES)
 kselftest: $(KSELFTESTS)
 
@@ -71,6 +71,9 @@ $(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libringq.a
 	$(LINK) -pthread -o $@ $^ -lcmocka
 
 $(BUILD)/conformance: $(call objects,tests/conformance) $(BUILD)/libringq.a
+	$(LINK) -pthread -o $@ $^
+
+$(BUILD)/stream: $(call objects,tests/strace) $(BUILD)/libringq.a
 	$(LINK) -pthread -o $@ $^
 
 $(BUILD)/soak: $(call objects,tests/soak) $(BUILD)/libringq.a
