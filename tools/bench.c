@@ -33,7 +33,8 @@ static const char doc[] =
 	"many: 8-byte messages one at a time through rings with several senders and receivers, "
 	"and through broadcast, each against the control after the slash: cas, a bounded queue in "
 	"which all claim by compare-and-swap; stamps, its cells with one thread a side and no "
-	"claims; indices, as above. RATIO is ringq's figure divided by the control's: of rates "
+	"claims; indices, as above. Or wake: round trips of two threads that sleep at every turn, "
+	"against an eventfd, a pipe and a bare futex in each direction. RATIO is ringq's figure divided by the control's: of rates "
 	"more is better, of round trips less. LOST is the share of messages that a reader of a "
 	"lossy ring was told it had lost; its rate is of those that it got. "
 	"Every message is read in full and checked; a wrong one ends the program with status 1.\n"
@@ -356,7 +357,7 @@ enum {
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
-	static const struct bench_set *const sets[] = { &bench_spsc, &bench_many };
+	static const struct bench_set *const sets[] = { &bench_spsc, &bench_many, &bench_wake };
 	struct bench *b = state->input;
 	unsigned int i;
 	int memory;

@@ -32,7 +32,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define GRACE	60	/* seconds; it ends hangs and measures nothing */
+#define GRACE	30	/* seconds; it ends hangs and measures nothing */
 #define WORKERS	8
 #define NS	INT64_C(1000000000)
 
@@ -72,6 +72,7 @@ static struct shared {
 		uint64_t rounds __attribute__((aligned(RINGQ_LINE_PAIR)));
 		uint64_t sleeps;
 		int error;
+		int over;
 	} worker[WORKERS];
 } *shared;
 
@@ -229,6 +230,7 @@ static void run_task(const struct task *t)
 	w->error = work(t->row, rings[from], rings[!from], w);
 	if (getrusage(RUSAGE_THREAD, &usage) == 0)
 		w->sleeps = usage.ru_nvcsw;
+	ringq_store_release(&w->over, 1);
 }
 
 static void *task_thread(void *task)
@@ -281,27 +283,44 @@ static uint64_t rounds(void)
 	return sum;
 }
 
-/* So long, or until there is no progress: then false. */
+static void nap(void)
+{
+	const struct timespec ts = { .tv_nsec = 10000000 };
+
+	nanosleep(&ts, NULL);
+}
+
+/* So long, and until there is progress after that; false: there is none. */
 static bool watch(int64_t ns)
 {
 	int64_t now = soak_now(), end = now + ns, moved = now;
-	const struct timespec ts = { .tv_nsec = 10000000 };
 	uint64_t last = 0, sum;
 
-	while (now < end) {
-		nanosleep(&ts, NULL);
+	do {
+		nap();
 		now = soak_now();
 		sum = rounds();
 		if (sum != last)
 			moved = now;
-		else if (now - moved > GRACE * NS)
-			return false;
+		if (sum != last && now >= end)
+			return true;
 		last = sum;
-		/* The first must have been handed over, however late. */
-		if (!sum)
-			end = now + ns;
-	}
-	return true;
+	} while (now - moved < GRACE * NS);
+	return false;
+}
+
+/* Have they all come to their end? */
+static bool watch_end(uint32_t n)
+{
+	int64_t end = soak_now() + GRACE * NS;
+	uint32_t i, over;
+
+	do {
+		nap();
+		for (i = 0, over = 0; i < n; i++)
+			over += ringq_load_acquire(&shared->worker[i].over);
+	} while (over < n && soak_now() < end);
+	return over == n;
 }
 
 static int open_rings(const struct row *row)
@@ -354,6 +373,8 @@ static int run(const struct row *row, int64_t ns)
 	if (!watch(ns))
 		return -EDEADLK;
 	ringq_store_relaxed(&shared->stop, 1);
+	if (!watch_end(n))
+		return -EDEADLK;
 	for (i = 0; i < n; i++) {
 		finish(&tasks[i]);
 		if (shared->worker[i].error)
