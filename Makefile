@@ -32,8 +32,9 @@ COMPILE = $(CC) $(CPPFLAGS) $(CFLAGS) $(WARN) $(SAN) -MMD -MP
 LINK = $(CC) $(CFLAGS) $(SAN) $(LDFLAGS)
 
 objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)/*.c))
+KSELFTEST_PARTS := tests/kselftest/common.c tests/kselftest/iou.c
 KSELFTESTS := $(patsubst tests/kselftest/%.c,$(BUILD)/kselftest/%, \
-	$(filter-out %/common.c,$(wildcard tests/kselftest/*.c)))
+	$(filter-out $(KSELFTEST_PARTS),$(wildcard tests/kselftest/*.c)))
 EXAMPLES := $(patsubst tools/examples/%.c,$(BUILD)/examples/%,$(wildcard tools/examples/*.c))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/*.c))
 
@@ -84,7 +85,7 @@ $(BUILD)/examples/%: $(BUILD)/tools/examples/%.o $(BUILD)/libringq.a
 	$(LINK) -pthread -o $@ $^
 
 # Their harness is the kernel's (tests/vm/fetch kselftest), and jumps out of its own functions.
-$(BUILD)/kselftest/%: tests/kselftest/%.c tests/kselftest/common.c tests/kselftest/common.h
+$(BUILD)/kselftest/%: tests/kselftest/%.c $(KSELFTEST_PARTS) $(KSELFTEST_PARTS:.c=.h)
 	@mkdir -p $(@D) $(BUILD)/tests
 	$(COMPILE) -Wno-clobbered -Wno-missing-prototypes -Wno-unused-parameter \
 		-isystem build/vm/kselftest -pthread -MF $(BUILD)/tests/kselftest-$*.d -o $@ \

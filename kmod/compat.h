@@ -6,6 +6,7 @@
 #ifndef RINGQ_COMPAT_H
 #define RINGQ_COMPAT_H
 
+#include <linux/eventfd.h>
 #include <linux/mm.h>
 
 #include "conftest.h"
@@ -46,6 +47,16 @@ static inline vm_fault_t ringq_insert_pmd(struct vm_fault *vmf, unsigned long pf
 	return VM_FAULT_SIGBUS;
 }
 #endif
+
+/* By 1. */
+static inline void ringq_eventfd_signal(struct eventfd_ctx *eventfd)
+{
+#ifdef RINGQ_HAVE_EVENTFD_SIGNAL_ONE
+	eventfd_signal(eventfd);
+#else
+	eventfd_signal(eventfd, 1);
+#endif
+}
 
 /*
  * Whether the CPUs that run a process are known and may be interrupted. On x86-64 a CPU sets its

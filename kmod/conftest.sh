@@ -54,4 +54,10 @@ have RINGQ_HAVE_GLOBAL_ASID "$@" <<END
 int test(struct mm_struct *mm) { return mm->context.global_asid; }
 END
 
+# Linux 6.8 took the number from eventfd_signal(), which nobody had used but to say 1.
+have RINGQ_HAVE_EVENTFD_SIGNAL_ONE "$@" <<END
+#include <linux/eventfd.h>
+void test(struct eventfd_ctx *eventfd) { eventfd_signal(eventfd); }
+END
+
 mv "$work/header" "$header"

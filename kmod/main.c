@@ -27,6 +27,7 @@ union ringq_arg {
 	struct ringq_ioc_attach attach;
 	struct ringq_ioc_wait wait;
 	struct ringq_ioc_kick kick;
+	struct ringq_ioc_eventfd eventfd;
 };
 
 static const struct file_operations ringq_fops;
@@ -283,6 +284,8 @@ static int ringq_call_port(struct ringq_file *file, unsigned int cmd, union ring
 		return ringq_wait(file->port, &arg->wait);
 	case RINGQ_IOC_KICK:
 		return ringq_kick(file->port, &arg->kick);
+	case RINGQ_IOC_EVENTFD:
+		return ringq_eventfd(file->port, &arg->eventfd);
 	case RINGQ_IOC_CLOSE:
 		return ringq_close(file->port);
 	case RINGQ_IOC_DETACH:
@@ -322,6 +325,7 @@ static const unsigned int ringq_cmds[] = {
 	RINGQ_IOC_LOCK,
 	RINGQ_IOC_TRYLOCK,
 	RINGQ_IOC_UNLOCK,
+	RINGQ_IOC_EVENTFD,
 };
 
 /* The command as this kernel knows it: a caller's struct, and so his number, may be larger. */

@@ -33,6 +33,7 @@
 
 #include <ringq/layout.h>
 
+struct eventfd_ctx;
 struct ringq_account;
 struct ringq_chunk;
 struct ringq_names;
@@ -179,6 +180,7 @@ enum ringq_life {
  *	Under the ring's lock.
  * @asleep: somebody is in RINGQ_IOC_WAIT, under the ring's lock.
  * @sleeper: that one.
+ * @eventfds: what is attached, @nr_eventfds of them, under the ring's lock.
  *
  * Lives and dies with its file.
  */
@@ -196,6 +198,8 @@ struct ringq_port {
 	u64 kicked;
 	bool asleep;
 	wait_queue_head_t sleeper;
+	struct eventfd_ctx *eventfds[RINGQ_EVENTFDS];
+	u32 nr_eventfds;
 };
 
 /* What an open file is. It begins unbound and becomes one of the others, once. */
@@ -318,6 +322,12 @@ void ringq_attention_init(struct ringq_ring *ring);
 void ringq_wake_all(struct ringq_ring *ring);
 int ringq_wait(struct ringq_port *port, struct ringq_ioc_wait *arg);
 int ringq_kick(struct ringq_port *port, struct ringq_ioc_kick *arg);
+__poll_t ringq_ready_or_arm(struct ringq_port *port);
 __poll_t ringq_poll(struct ringq_port *port, struct file *filp, struct poll_table_struct *table);
+
+/* event.c */
+void ringq_tell(struct ringq_port *port);
+void ringq_tell_end(struct ringq_port *port);
+int ringq_eventfd(struct ringq_port *port, struct ringq_ioc_eventfd *arg);
 
 #endif /* RINGQ_KMOD_H */

@@ -23,10 +23,12 @@
  *
  * A kick wakes as many sleepers of RINGQ_IOC_WAIT as it is told, in the order in which they armed,
  * and all pollers: one that is armed need not be asleep, and a kick that is spent on it alone may
- * leave idle who is. What a kick brings may be of no use to whom it wakes: he needs more, it lies
- * in the lane of another, somebody who was awake has it already, or his time is up. Then he hands
- * the kick on to the next of those who were armed when it came, and only then arms again, behind
- * them. So a kick is never lost on one whom it does not help, and it comes to an end.
+ * leave idle who is. Eventfds (event.c) are pollers in this.
+ *
+ * What a kick brings may be of no use to the sleeper whom it wakes: he needs more, it lies in the
+ * lane of another, somebody who was awake has it already, or his time is up. Then he hands the kick
+ * on to the next of those who were armed when it came, and only then arms again, behind them. So a
+ * kick is never lost on one whom it does not help, and it comes to an end.
  *
  * The other half of that is user space's: who was woken, took something, and leaves more behind
  * kicks one of its own side (RINGQ_KICK_OWN). S2 does not reach the CPUs of the own side, so there
@@ -106,6 +108,13 @@ static u32 ringq_wake_some(struct ringq_row *row, u32 count)
 	return woken;
 }
 
+/* A port that polls is disarmed, if it is armed; who listens to it is to look. */
+static void ringq_wake_poller(struct ringq_port *port)
+{
+	list_del_init(&port->armed[RINGQ_BY_POLL]);
+	ringq_tell(port);
+}
+
 /*
  * Whoever polls a port of the row, with what may be there; 0: anything. All of them, also those
  * that epoll calls exclusive, for they may be at different ports.
@@ -115,8 +124,20 @@ static void ringq_wake_pollers(struct ringq_row *row, __poll_t key)
 	struct ringq_port *port, *next;
 
 	list_for_each_entry_safe(port, next, &row->armed[RINGQ_BY_POLL], armed[RINGQ_BY_POLL])
-		list_del_init(&port->armed[RINGQ_BY_POLL]);
+		ringq_wake_poller(port);
 	__wake_up(&row->pollers, TASK_NORMAL, 0, poll_to_key(key));
+}
+
+/* All of a row, armed or not. */
+static void ringq_wake_row(struct ringq_row *row)
+{
+	u32 i;
+
+	ringq_wake_some(row, U32_MAX);
+	for (i = 0; i < row->nr; i++)
+		if (row->places[i].port)
+			ringq_wake_poller(row->places[i].port);
+	ringq_wake_pollers(row, 0);
 }
 
 /* To be called when the ring was closed, a port is over or repaired: all look for themselves. */
@@ -126,8 +147,7 @@ void ringq_wake_all(struct ringq_ring *ring)
 
 	lockdep_assert_held(&ring->lock);
 	for (role = 0; role < RINGQ_SIDES; role++) {
-		ringq_wake_some(&ring->rows[role], U32_MAX);
-		ringq_wake_pollers(&ring->rows[role], 0);
+		ringq_wake_row(&ring->rows[role]);
 		ringq_attention_update(ring, ringq_other(role));
 	}
 }
@@ -337,17 +357,25 @@ static __poll_t ringq_poll_mask(const struct ringq_port *port)
 }
 
 /*
- * Arms also if the caller is on the queue already, as level-triggered epoll is when it asks again
- * after an event: this is how the next kick comes about. But looks before, for epoll asks for
- * every ready file at every wait.
+ * What poll(2) says; if that is nothing, then the port is armed. But looks before, for epoll asks
+ * for every ready file at every wait.
  */
-__poll_t ringq_poll(struct ringq_port *port, struct file *filp, struct poll_table_struct *table)
+__poll_t ringq_ready_or_arm(struct ringq_port *port)
 {
-	__poll_t mask;
+	__poll_t mask = ringq_poll_mask(port);
 
-	poll_wait(filp, &ringq_row_of(port)->pollers, table);
-	mask = ringq_poll_mask(port);
 	if (!mask && !ringq_arm(port, RINGQ_BY_POLL))
 		mask = ringq_poll_mask(port);
 	return mask;
+}
+
+/*
+ * Arms also if the caller is on the queue already, as level-triggered epoll is when it asks again
+ * after an event, and a user of edges when he has drained the ring: this is how the next kick
+ * comes about.
+ */
+__poll_t ringq_poll(struct ringq_port *port, struct file *filp, struct poll_table_struct *table)
+{
+	poll_wait(filp, &ringq_row_of(port)->pollers, table);
+	return ringq_ready_or_arm(port);
 }

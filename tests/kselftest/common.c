@@ -455,6 +455,14 @@ int port_kick_own(struct port *p, __u32 count)
 	return kick(p, RINGQ_KICK_OWN, count);
 }
 
+/* Attaches an eventfd, or takes it off again: RINGQ_EVENTFD_DETACH. */
+int port_eventfd(struct port *p, int fd, __u32 flags)
+{
+	struct ringq_ioc_eventfd e = { .size = sizeof(e), .flags = flags, .fd = fd };
+
+	return call(p->fd, RINGQ_IOC_EVENTFD, &e);
+}
+
 /* What follows a publication: the kick only if it is asked for. */
 int port_notify(struct port *p, __u32 count)
 {

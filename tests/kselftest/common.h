@@ -114,6 +114,7 @@ int port_wait(struct port *p, __u64 need, __s64 timeout, __u32 flags, __u32 *eve
 int port_kick(struct port *p, __u32 count);
 int port_kick_own(struct port *p, __u32 count);
 int port_notify(struct port *p, __u32 count);
+int port_eventfd(struct port *p, int fd, __u32 flags);
 int port_poll(const struct port *p, int timeout_ms);
 
 int peer_fork(struct peer *peer);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/time.h>
 
@@ -387,7 +388,7 @@ TEST_F_TIMEOUT(hostile, kicks_without_end, 300)
 static const unsigned long cmds[] = {
 	RINGQ_IOC_INFO, RINGQ_IOC_CREATE, RINGQ_IOC_OPEN, RINGQ_IOC_ATTACH,
 	RINGQ_IOC_WAIT, RINGQ_IOC_KICK, RINGQ_IOC_CLOSE, RINGQ_IOC_DETACH,
-	RINGQ_IOC_LOCK, RINGQ_IOC_TRYLOCK, RINGQ_IOC_UNLOCK,
+	RINGQ_IOC_LOCK, RINGQ_IOC_TRYLOCK, RINGQ_IOC_UNLOCK, RINGQ_IOC_EVENTFD,
 };
 
 union fuzz {
@@ -397,9 +398,13 @@ union fuzz {
 	struct ringq_ioc_attach attach;
 	struct ringq_ioc_wait wait;
 	struct ringq_ioc_kick kick;
+	struct ringq_ioc_eventfd eventfd;
 	__u64 words[512];
 	unsigned char bytes[PAGE];
 };
+
+/* More than a port takes. */
+static int eventfds[RINGQ_EVENTFDS + 2];
 
 static void fuzz_fill(union fuzz *f, unsigned long cmd, int *fds, int nr_fds)
 {
@@ -437,6 +442,11 @@ static void fuzz_fill(union fuzz *f, unsigned long cmd, int *fds, int nr_fds)
 		f->kick.count = random_word();
 		f->kick.flags = random() % 2;
 		break;
+	case RINGQ_IOC_EVENTFD:
+		f->eventfd.fd = random() % 8 ? eventfds[random() % ARRAY_SIZE(eventfds)] :
+					       fds[random() % nr_fds];
+		f->eventfd.flags = random() % 2;
+		break;
 	}
 	f->size = _IOC_SIZE(cmd);
 	if (random() % 2)
@@ -463,6 +473,8 @@ TEST_F_TIMEOUT(hostile, ioctls_at_random, 300)
 	ASSERT_EQ(0, parameter_set("max_mib", "64"));
 	for (i = 0; i < ARRAY_SIZE(fds); i++)
 		fds[i] = device();
+	for (i = 0; i < ARRAY_SIZE(eventfds); i++)
+		eventfds[i] = eventfd(0, EFD_NONBLOCK);
 	interrupt_often();
 	srandom(1);
 	for (n = 0; n < 30000; n++) {

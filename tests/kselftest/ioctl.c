@@ -5,6 +5,7 @@
  */
 #include <fcntl.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -23,6 +24,7 @@ union arg {
 	struct ringq_ioc_attach attach;
 	struct ringq_ioc_wait wait;
 	struct ringq_ioc_kick kick;
+	struct ringq_ioc_eventfd eventfd;
 	unsigned char bytes[2 * PAGE];
 };
 
@@ -51,6 +53,8 @@ static const struct command commands[] = {
 	{ RINGQ_IOC_WAIT, PORT, offsetof(struct ringq_ioc_wait, flags), RINGQ_WAIT_DRAIN,
 	  offsetof(struct ringq_ioc_wait, reserved) },
 	{ RINGQ_IOC_KICK, PORT, offsetof(struct ringq_ioc_kick, flags), RINGQ_KICK_OWN, 0 },
+	{ RINGQ_IOC_EVENTFD, PORT, offsetof(struct ringq_ioc_eventfd, flags),
+	  RINGQ_EVENTFD_DETACH, offsetof(struct ringq_ioc_eventfd, reserved) },
 	{ RINGQ_IOC_CLOSE, PORT, 0, 0, 0 },
 	{ RINGQ_IOC_DETACH, PORT, 0, 0, 0 },
 	{ RINGQ_IOC_LOCK, PORT, 0, 0, 0 },
@@ -111,6 +115,9 @@ static void fill(FIXTURE_DATA(form) *self, const struct command *c)
 		break;
 	case RINGQ_IOC_KICK:
 		arg->kick.count = 1;
+		break;
+	case RINGQ_IOC_EVENTFD:
+		arg->eventfd.fd = eventfd(0, 0);
 		break;
 	}
 	arg->size = _IOC_SIZE(c->cmd);
@@ -384,7 +391,7 @@ TEST_F(form, unknown_ioctls)
 
 	for (i = 0; i < ARRAY_SIZE(fds); i++) {
 		for (nr = 0; nr < 256; nr++) {
-			if (nr >= _IOC_NR(RINGQ_IOC_INFO) && nr <= _IOC_NR(RINGQ_IOC_UNLOCK))
+			if (nr >= _IOC_NR(RINGQ_IOC_INFO) && nr <= _IOC_NR(RINGQ_IOC_EVENTFD))
 				continue;
 			EXPECT_EQ(-ENOTTY, call(fds[i], _IO(0xE2, nr), self->arg));
 			EXPECT_EQ(-ENOTTY, call(fds[i], _IOWR(0xE2, nr, union arg), self->arg));

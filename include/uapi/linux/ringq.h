@@ -363,6 +363,42 @@ struct ringq_ioc_kick {
 	__u32 woken;
 };
 
+/* Eventfds that may be attached to a port at a time. */
+#define RINGQ_EVENTFDS		8
+
+/* Take the eventfd off again. */
+#define RINGQ_EVENTFD_DETACH	(1u << 0)
+
+/**
+ * struct ringq_ioc_eventfd - have an eventfd signalled when a port may have something to do
+ * @size: sizeof(struct ringq_ioc_eventfd).
+ * @flags: zero or RINGQ_EVENTFD_DETACH.
+ * @fd: an eventfd of any kind, also one that others use, or wait for in another process.
+ * @reserved: zero.
+ *
+ * An attached eventfd's counter is raised by 1, without ever waiting,
+ *   - at once, if poll(2) on the port would report anything; if not, the port is armed;
+ *   - when a kick disarms the port;
+ *   - whether it is armed or not: when the ring is closed; when a port of the ring, this one
+ *     too, leaves or dies; and when what a dead one left has been put in order.
+ * A counter that is full stays so, and polls with EPOLLERR, see eventfd(2). What the eventfd
+ * tells is that the port is to be looked at; there may be nothing. See "Edges" below for how
+ * the port is armed again.
+ *
+ * Attached is the eventfd, not the descriptor: it stays so when that is closed, until it is
+ * detached through any descriptor of it or the port is over. A detached one is not signalled any
+ * more when the call returns.
+ *
+ * -EBADF @fd is no descriptor; -EINVAL it is no eventfd; -EEXIST it is attached already; -ENOSPC
+ * RINGQ_EVENTFDS others are; -ENOENT (DETACH) it is not attached.
+ */
+struct ringq_ioc_eventfd {
+	__u32 size;
+	__u32 flags;
+	__s32 fd;
+	__u32 reserved;
+};
+
 /*
  * poll(2) on a port: EPOLLIN | EPOLLRDNORM something is published (consumer),
  * EPOLLOUT | EPOLLWRNORM something is free (producer), EPOLLRDHUP the ring is
@@ -371,6 +407,22 @@ struct ringq_ioc_kick {
  * EPOLLOUT too, and EPOLLIN for a consumer whose producer will not come back, for a
  * receive tells end-of-file then. On a file that is not a port, or on a port that
  * is dead or detached: EPOLLERR.
+ *
+ * A port that polls is armed, so that who publishes or frees something kicks, by poll(2),
+ * select(2) or epoll finding nothing. The kick disarms it. Level-triggered, nothing has to be
+ * done for that: who waits again asks again.
+ *
+ * Edges (EPOLLET, a multishot poll of io_uring, eventfds) come from kicks, and from closing,
+ * leaving and dying. Nobody asks again after them. So whoever waits for an edge
+ *
+ *   1. on an edge, reads the eventfd if it is one, then drains the port until it is empty (full,
+ *      for a producer),
+ *   2. calls poll(2) on the port with time-out 0. This arms the port, and tells whether there is
+ *      something after all: if so, back to draining,
+ *   3. waits for the next edge.
+ *
+ * EPOLLONESHOT is armed by EPOLL_CTL_MOD, which asks. An edge is a hint: what it told of may be
+ * gone, or at another port of that side, when it is looked at.
  */
 
 /* What this kernel offers. */
@@ -397,5 +449,7 @@ struct ringq_ioc_kick {
 #define RINGQ_IOC_LOCK		_IO(0xE2, 0x48)
 #define RINGQ_IOC_TRYLOCK	_IO(0xE2, 0x49)
 #define RINGQ_IOC_UNLOCK	_IO(0xE2, 0x4a)
+/* Port: attach an eventfd, or detach it. */
+#define RINGQ_IOC_EVENTFD	_IOWR(0xE2, 0x4b, struct ringq_ioc_eventfd)
 
 #endif /* _UAPI_LINUX_RINGQ_H */
