@@ -938,6 +938,24 @@ int ringq_port_fd(struct ringq_port *port);
  */
 int ringq_arm(struct ringq_port *port);
 
+/**
+ * ringq_add_eventfd - have an eventfd of yours raised when the port may have something to do
+ * @fd: an eventfd(2), which others may use too; it stays yours, and must stay open until it is
+ *	removed or the port is detached. Elsewhere than on the device it must be EFD_NONBLOCK.
+ *
+ * It is raised by 1 when the port's descriptor (ringq_port_fd()) becomes ready, and perhaps at once;
+ * one that is full stays as it is. To wait for it: read it, call what you need until -EAGAIN, then
+ * ringq_arm(), and if that returns 0 wait. So one eventfd can serve many ports, and io_uring can
+ * read it.
+ *
+ * Returns 0, or: -EBADF; -EINVAL it is no such eventfd; -EEXIST it is there already; -ENOSPC eight
+ * are; -ESTALE; or what ringq_port_fd() returns.
+ */
+int ringq_add_eventfd(struct ringq_port *port, int fd);
+
+/* It is not raised any more when this returns. 0; -ENOENT it was not there; -EBADF, -ESTALE. */
+int ringq_remove_eventfd(struct ringq_port *port, int fd);
+
 /* What this machine offers; filled by ringq_get_machine(). */
 struct ringq_machine {
 	size_t size;		/* sizeof(struct ringq_machine), set by the caller */

@@ -38,16 +38,20 @@
  * Cost: a kick of a polled port is two hand-overs instead of one. Idle, the bridge makes no system
  * call. At most RINGQ_BRIDGE_PORTS ports a process, for the kernel waits for 128 words at a time.
  *
+ * Eventfds that the caller adds are raised whenever the port's own becomes ready. Their list is
+ * changed by the port's thread under bridge.mutex, and read by it, or by the bridge, which holds that mutex.
+ *
  * The thread runs from the first such port to the last, with all signals blocked, and nobody waits
  * for its end. bridge.mutex guards the list. A port's own thread takes it only to come and to go, so arming is safe where
  * the try forms are. A child made by fork has no bridge, and its ports are stale.
  */
 #include "internal.h"
 
-#include <limits.h>
+#include <fcntl.h>
 #include <linux/futex.h>
-#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -65,6 +69,8 @@ struct ringq_bridge {
 	int fd;
 	uint32_t armed;
 	uint32_t signalled;	/* the eventfd has been written since it was made not ready */
+	uint32_t others;	/* eventfds of the caller's, which are signalled as well */
+	int other[RINGQ_EVENTFDS];
 };
 
 static struct {
@@ -111,9 +117,13 @@ static void ringq_bridge_not_ready(const struct ringq_bridge *b)
 
 static void ringq_bridge_signal(struct ringq_bridge *b)
 {
+	uint32_t i;
+
 	ringq_bridge_ready(b);
 	ringq_delay();
 	ringq_store_release(&b->signalled, 1);
+	for (i = 0; i < b->others; i++)
+		eventfd_write(b->other[i], 1);
 }
 
 /* B1, B2; what is to be waited for. */
@@ -262,6 +272,67 @@ int ringq_bridge_fd(struct ringq_port *p)
 
 	b = p->memory;
 	return r < 0 ? r : b->fd;
+}
+
+/* One that a write never waits for. */
+static int ringq_eventfd_check(int fd)
+{
+	char path[32], target[32];
+	int flags = fcntl(fd, F_GETFL);
+	ssize_t n;
+
+	if (flags < 0)
+		return -errno;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, target, sizeof(target) - 1);
+	if (n < 0)
+		return -EOPNOTSUPP;
+	target[n] = 0;
+	return strcmp(target, "anon_inode:[eventfd]") || !(flags & O_NONBLOCK) ? -EINVAL : 0;
+}
+
+static uint32_t ringq_bridge_find(const struct ringq_bridge *b, int fd)
+{
+	uint32_t i = 0;
+
+	while (i < b->others && b->other[i] != fd)
+		i++;
+	return i;
+}
+
+int ringq_bridge_add(struct ringq_port *p, int fd)
+{
+	int r = ringq_eventfd_check(fd);
+	struct ringq_bridge *b;
+
+	if (r == 0)
+		r = ringq_bridge_fd(p);
+	if (r < 0)
+		return r;
+	b = p->memory;
+	if (ringq_bridge_find(b, fd) < b->others)
+		return -EEXIST;
+	if (b->others == RINGQ_EVENTFDS)
+		return -ENOSPC;
+	pthread_mutex_lock(&bridge.mutex);
+	b->other[b->others++] = fd;
+	pthread_mutex_unlock(&bridge.mutex);
+	/* Nobody has looked yet. */
+	eventfd_write(fd, 1);
+	return 0;
+}
+
+int ringq_bridge_remove(struct ringq_port *p, int fd)
+{
+	struct ringq_bridge *b = p->memory;
+	uint32_t i = b ? ringq_bridge_find(b, fd) : 0;
+
+	if (!b || i == b->others)
+		return -ENOENT;
+	pthread_mutex_lock(&bridge.mutex);
+	b->other[i] = b->other[--b->others];
+	pthread_mutex_unlock(&bridge.mutex);
+	return 0;
 }
 
 void ringq_bridge_close(struct ringq_port *p)

@@ -175,6 +175,23 @@ static int ringq_device_port_fd(struct ringq_port *p)
 	return d->fd;
 }
 
+static int ringq_device_eventfd(struct ringq_port *p, int fd, uint32_t flags)
+{
+	struct ringq_ioc_eventfd e = { .size = sizeof(e), .flags = flags, .fd = fd };
+
+	return ringq_ioctl(ringq_device_port_fd(p), RINGQ_IOC_EVENTFD, &e);
+}
+
+static int ringq_device_add_eventfd(struct ringq_port *p, int fd)
+{
+	return ringq_device_eventfd(p, fd, 0);
+}
+
+static int ringq_device_remove_eventfd(struct ringq_port *p, int fd)
+{
+	return ringq_device_eventfd(p, fd, RINGQ_EVENTFD_DETACH);
+}
+
 static int ringq_device_lock(struct ringq_port *p, bool wait)
 {
 	return ringq_ioctl(ringq_device_port_fd(p), wait ? RINGQ_IOC_LOCK : RINGQ_IOC_TRYLOCK,
@@ -318,5 +335,7 @@ const struct ringq_backend ringq_device_backend = {
 	.lock = ringq_device_lock,
 	.unlock = ringq_device_unlock,
 	.port_fd = ringq_device_port_fd,
+	.add_eventfd = ringq_device_add_eventfd,
+	.remove_eventfd = ringq_device_remove_eventfd,
 	.free = ringq_device_free,
 };

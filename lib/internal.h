@@ -143,6 +143,9 @@ struct ringq_backend {
 	/* For who polls: a try found nothing. True: there is something after all. */
 	bool (*arm)(struct ringq_port *port, uint64_t need, uint64_t ends);
 	int (*port_fd)(struct ringq_port *port);
+	/* An eventfd of the caller's, told what who polls the port is told. */
+	int (*add_eventfd)(struct ringq_port *port, int fd);
+	int (*remove_eventfd)(struct ringq_port *port, int fd);
 	void (*free)(struct ringq *ring);
 };
 
@@ -575,6 +578,8 @@ int ringq_barrier_available(uint32_t memory);
 /* The port's eventfd, which is made at the first call; -EMFILE, -EOPNOTSUPP, -ENOMEM, -EAGAIN. */
 int ringq_bridge_fd(struct ringq_port *port);
 void ringq_bridge_close(struct ringq_port *port);
+int ringq_bridge_add(struct ringq_port *port, int fd);
+int ringq_bridge_remove(struct ringq_port *port, int fd);
 /* The three do nothing if the port has no eventfd. */
 bool ringq_bridge_arm(struct ringq_port *port, uint64_t need, uint64_t ends);
 void ringq_bridge_disarm(struct ringq_port *port);

@@ -294,3 +294,17 @@ RINGQ_PUBLIC int ringq_arm(struct ringq_port *port)
 	/* The module arms here. */
 	return poll(&p, 1, 0) > 0;
 }
+
+RINGQ_PUBLIC int ringq_add_eventfd(struct ringq_port *port, int fd)
+{
+	if (port->error == -ESTALE || ringq_is_stale(port->ring))
+		return -ESTALE;
+	return port->ring->backend->add_eventfd(port, fd);
+}
+
+RINGQ_PUBLIC int ringq_remove_eventfd(struct ringq_port *port, int fd)
+{
+	if (port->error == -ESTALE || ringq_is_stale(port->ring))
+		return -ESTALE;
+	return port->ring->backend->remove_eventfd(port, fd);
+}

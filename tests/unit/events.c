@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 /*
- * ringq_port_fd() and ringq_arm() where there is no module. That streams flow is shown by the
+ * ringq_port_fd(), ringq_arm() and ringq_add_eventfd() where there is no module. That streams flow is shown by the
  * conformance cases; here is what an eventfd says at each step, who makes it say so, and how many
  * there can be. A hang is a failure: the alarm ends the test.
  */
@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "../quiet.h"
@@ -304,6 +305,70 @@ static void forked(void **state)
 	leave(ring);
 }
 
+static uint64_t taken(int fd)
+{
+	eventfd_t n = 0;
+
+	return eventfd_read(fd, &n) < 0 ? 0 : n;
+}
+
+static void await_raised(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	assert_int_equal(poll(&p, 1, -1), 1);
+}
+
+/* Several on a port, one on several, full ones, and those that are none. */
+static void of_the_caller(void **state)
+{
+	int fds[9], i, k, pipes[2], blocking = eventfd(0, 0), full;
+	struct ringq *ring;
+
+	(void)state;
+	for (k = 0; k < 2; k++) {
+		ring = make_pair(memories[k]);
+		for (i = 0; i < 9; i++) {
+			fds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | (i == 1) * EFD_SEMAPHORE);
+			assert_int_equal(ringq_add_eventfd(&in, fds[i]), i < 8 ? 0 : -ENOSPC);
+		}
+		assert_int_equal(ringq_add_eventfd(&in, fds[2]), -EEXIST);
+		assert_int_equal(ringq_remove_eventfd(&in, fds[8]), -ENOENT);
+		assert_int_equal(ringq_remove_eventfd(&in, fds[7]), 0);
+		assert_int_equal(ringq_remove_eventfd(&in, fds[7]), -ENOENT);
+		for (i = 0; i < 7; i++)
+			await_raised(fds[i]);
+		assert_int_equal(recv_one(), -EAGAIN);
+		while (ringq_arm(&in))
+			;
+		full = fds[0];
+		for (i = 1; i < 8; i++)
+			taken(fds[i]);
+		assert_int_equal(eventfd_write(full, UINT64_MAX - 1 - taken(full)), 0);
+		assert_int_equal(send_one(), 1);
+		for (i = 1; i < 7; i++)
+			await_raised(fds[i]);
+		assert_int_equal(taken(fds[7]), 0);
+		assert_int_equal(taken(fds[8]), 0);
+		assert_int_equal(recv_one(), 1);
+		leave(ring);
+		assert_int_equal(ringq_add_eventfd(&in, fds[0]), -ESTALE);
+		assert_int_equal(ringq_remove_eventfd(&in, fds[0]), -ESTALE);
+		for (i = 0; i < 9; i++)
+			close(fds[i]);
+	}
+	ring = make_pair(RINGQ_PRIVATE);
+	assert_int_equal(pipe(pipes), 0);
+	assert_int_equal(ringq_add_eventfd(&in, -1), -EBADF);
+	assert_int_equal(ringq_add_eventfd(&in, pipes[0]), -EINVAL);
+	assert_int_equal(ringq_add_eventfd(&in, blocking), -EINVAL);
+	assert_int_equal(ringq_remove_eventfd(&in, -1), -ENOENT);
+	close(pipes[0]);
+	close(pipes[1]);
+	close(blocking);
+	leave(ring);
+}
+
 static unsigned int count_threads(void)
 {
 	DIR *dir = opendir("/proc/self/task");
@@ -363,6 +428,7 @@ int main(void)
 		cmocka_unit_test(beside_a_sleeper),
 		cmocka_unit_test(ends),
 		cmocka_unit_test(forked),
+		cmocka_unit_test(of_the_caller),
 		cmocka_unit_test(as_many_as_can_be),
 	};
 
