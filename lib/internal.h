@@ -6,6 +6,7 @@
  *   port.c      attach, detach, close, untyped operations    (public)
  *   operations.c   what is made of those, the same for all disciplines   (public)
  *   backoff.c   pauses that grow                             (public)
+ *   loop.c      a thread that receives                       (public)
  *   spsc.c      SPSC: the slow paths of ringq/spsc.h, and its tables of operations
  *   lanes.c     LANES: which lane a consumer reads next, and its table of operations
  *   records.c, lanes_records.c, lossy_records.c     likewise, for records
@@ -24,7 +25,7 @@
  *   agent.c     the thread that watches for deaths and serves names
  *   bridge.c    the thread that makes kicks of memfd and private memory pollable
  *   names.c     names in abstract unix sockets
- *   thread.c    how both threads are started
+ *   thread.c    how all threads are started
  *
  * A ring is guarded by its mutex only where it says so; its geometry and layout are
  * private copies, and the only ones that are used.
@@ -562,6 +563,11 @@ uint64_t ringq_slowest(const struct ringq_port *port, uint64_t pos);
 bool ringq_published(const struct ringq_port *port, uint32_t lane, uint64_t pos);
 /* Everything that a producer of a ring with claims has sent is released. */
 bool ringq_drained(const struct ringq_port *port);
+/* Looks for a while, if that was worth it lately: is there need, or one of the ends? */
+bool ringq_spin(struct ringq_port *port, uint64_t need, uint64_t ends);
+struct ringq_backoff;
+/* How the port pauses when it is not to be armed. */
+void ringq_backoff_of(const struct ringq_port *port, struct ringq_backoff *backoff);
 int ringq_wait(struct ringq_port *port, uint64_t need, uint64_t ends, int64_t timeout);
 /* Arms the port, as RINGQ_ASLEEP or RINGQ_POLLED, and looks: false if it is not to sleep. */
 bool ringq_futex_arm(struct ringq_port *port, uint64_t need, uint64_t ends, uint32_t how);
@@ -586,6 +592,9 @@ void ringq_bridge_disarm(struct ringq_port *port);
 
 /* thread.c */
 int ringq_thread_start(pthread_t *thread, void *(*body)(void *));
+/* One that runs a program's functions: as the program's own, but with all signals blocked. */
+int ringq_thread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*body)(void *),
+			void *arg);
 
 /* agent.c */
 /* Starts the agent if there is none, and lets it watch this ring and serve its name. */

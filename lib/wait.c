@@ -164,8 +164,7 @@ static bool ringq_done_waiting(const struct ringq_port *p, uint64_t need, uint64
 	return ringq_load_acquire(p->attention) & ends || ringq_is_ready(&view, need);
 }
 
-/* True: it came. */
-static bool ringq_spin(struct ringq_port *p, uint64_t need, uint64_t ends)
+bool ringq_spin(struct ringq_port *p, uint64_t need, uint64_t ends)
 {
 	uint32_t spins = p->spins < RINGQ_SPINS_MIN ? RINGQ_SPINS_MIN : p->spins, i;
 
@@ -185,18 +184,26 @@ static bool ringq_spin(struct ringq_port *p, uint64_t need, uint64_t ends)
 	return false;
 }
 
-/* SPIN, YIELD, SLEEP: never armed. */
-static int ringq_wait_awake(struct ringq_port *p, uint64_t need, uint64_t ends, int64_t timeout)
+void ringq_backoff_of(const struct ringq_port *p, struct ringq_backoff *b)
 {
 	static const enum ringq_backoff_strategy strategies[] = {
+		[RINGQ_STRATEGY_PHASED] = RINGQ_BACKOFF_SLEEP,
+		[RINGQ_STRATEGY_BLOCK] = RINGQ_BACKOFF_SLEEP,
 		[RINGQ_STRATEGY_SPIN] = RINGQ_BACKOFF_SPIN,
 		[RINGQ_STRATEGY_YIELD] = RINGQ_BACKOFF_YIELD,
 		[RINGQ_STRATEGY_SLEEP] = RINGQ_BACKOFF_SLEEP,
 	};
+
+	ringq_backoff_init(b, strategies[p->strategy]);
+}
+
+/* SPIN, YIELD, SLEEP: never armed. */
+static int ringq_wait_awake(struct ringq_port *p, uint64_t need, uint64_t ends, int64_t timeout)
+{
 	struct ringq_backoff b;
 	int64_t deadline = 0;
 
-	ringq_backoff_init(&b, strategies[p->strategy]);
+	ringq_backoff_of(p, &b);
 	while (!ringq_done_waiting(p, need, ends)) {
 		timeout = ringq_time_left(&deadline, timeout);
 		if (timeout == 1)
