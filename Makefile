@@ -5,7 +5,7 @@
 # make run-vm       the same through /dev/ringq, in a guest [KERNEL=6.12]
 # make check        all the tests, guests included
 # make soak         wake-ups under random delays [TIME=600, in seconds]
-# make examples     build/examples/, of the sources in tools/examples/
+# make examples     build/examples/, of the sources in tools/examples/; some need other libraries
 # make modules      the kernel module, for the kernel of KDIR=/lib/modules/.../build
 # make install      [DESTDIR=] [PREFIX=/usr/local]
 # make compile_commands.json    for editors
@@ -36,6 +36,9 @@ KSELFTEST_PARTS := tests/kselftest/common.c tests/kselftest/iou.c
 KSELFTESTS := $(patsubst tests/kselftest/%.c,$(BUILD)/kselftest/%, \
 	$(filter-out $(KSELFTEST_PARTS),$(wildcard tests/kselftest/*.c)))
 EXAMPLES := $(patsubst tools/examples/%.c,$(BUILD)/examples/%,$(wildcard tools/examples/*.c))
+# Those that need somebody else's library, and its name for pkg-config.
+EXAMPLES_WITH := io_uring:liburing loop_glib:glib-2.0 loop_libevent:libevent loop_libuv:libuv \
+	loop_sd_event:libsystemd
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/*.c))
 
 all: lib program
@@ -83,6 +86,17 @@ $(BUILD)/soak: $(call objects,tests/soak) $(BUILD)/libringq.a
 $(BUILD)/examples/%: $(BUILD)/tools/examples/%.o $(BUILD)/libringq.a
 	@mkdir -p $(@D)
 	$(LINK) -pthread -o $@ $^
+
+# Where that library is not installed the example is left out, and that is said.
+module = $(patsubst $*:%,%,$(filter $*:%,$(EXAMPLES_WITH)))
+$(foreach e,$(EXAMPLES_WITH),$(BUILD)/examples/$(firstword $(subst :, ,$e))): \
+$(BUILD)/examples/%: tools/examples/%.c $(BUILD)/libringq.a
+	@mkdir -p $(@D) $(BUILD)/tools/examples
+	$(if $(shell pkg-config --exists $(module) && echo yes), \
+		$(COMPILE) $(shell pkg-config --cflags $(module)) -pthread $(LDFLAGS) \
+			-MF $(BUILD)/tools/examples/$*.d -o $@ $< $(BUILD)/libringq.a \
+			$(shell pkg-config --libs $(module)), \
+		@echo "$@: left out, for pkg-config finds no $(module) (tests/setup check installs it)")
 
 # Their harness is the kernel's (tests/vm/fetch kselftest), and jumps out of its own functions.
 $(BUILD)/kselftest/%: tests/kselftest/%.c $(KSELFTEST_PARTS) $(KSELFTEST_PARTS:.c=.h)
