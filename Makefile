@@ -159,10 +159,12 @@ install: all
 	install -m 644 kmod/60-ringq.rules $(DESTDIR)$(PREFIX)/lib/udev/rules.d/
 	install -m 644 kmod/ringq.conf $(DESTDIR)$(PREFIX)/lib/modules-load.d/
 
+compile_commands.json: EXAMPLE_CFLAGS = $(foreach e,$(EXAMPLES_WITH), \
+	$(shell pkg-config --cflags $(lastword $(subst :, ,$e)) 2>/dev/null))
 compile_commands.json: Makefile
 	@sep='['; for f in lib/*.c tools/*.c tools/examples/*.c tests/unit/*.c tests/conformance/*.c; do \
 		printf '%s\n{"directory":"%s","file":"%s","command":"cc %s -c %s"}' \
-			"$$sep" "$(CURDIR)" $$f "$(CPPFLAGS) $(CFLAGS) $(WARN)" $$f; \
+			"$$sep" "$(CURDIR)" $$f "$(CPPFLAGS) $(CFLAGS) $(WARN) $(EXAMPLE_CFLAGS)" $$f; \
 		sep=','; \
 	done > $@; printf '\n]\n' >> $@
 

@@ -23,7 +23,8 @@
  * caller's again, and what was not handled is still there, for him or for a successor.
  *
  * Who has a loop of his own (libuv, libevent, GLib, sd-event, io_uring, plain poll) has no need of
- * this thread: ringq_port_fd() fits into that, see tools/examples/loop_*.c.
+ * this thread: ringq_port_fd() fits into that. tools/examples/loop_*.c has a program for each, and
+ * loop_thread.c for this.
  *
  * The handler sees messages where they lie, a batch at a time, and they are released when all of
  * the batch have been handled, or the loop ends. If the process dies in between, a successor gets
