@@ -917,6 +917,9 @@ int64_t ringq_until(int64_t deadline);
  * may be ready without need; the first time it always is. Who waits for edges (EPOLLET,
  * io_uring's multishot poll) goes on until -EAGAIN, and then calls ringq_arm().
  *
+ * When the ring has ended, and another port is about to decide whether anything is left (LANES: it
+ * has messages in hand), the descriptor is ready and a call returns -EAGAIN: pause, and try again.
+ *
  * Elsewhere than on the device the descriptor is an eventfd, which a thread of the library signals;
  * it starts with the first one in the process and ends with the last, and makes no system call
  * while nothing happens. There may be 127 of them in a process.

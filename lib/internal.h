@@ -569,6 +569,11 @@ struct ringq_backoff;
 /* How the port pauses when it is not to be armed. */
 void ringq_backoff_of(const struct ringq_port *port, struct ringq_backoff *backoff);
 int ringq_wait(struct ringq_port *port, uint64_t need, uint64_t ends, int64_t timeout);
+/*
+ * Of a try on a ring that has ended, where what others are about to do decides whether anything is
+ * left: -EAGAIN, and who polls finds the port ready, for perhaps nobody will kick it.
+ */
+int ringq_try_ended(struct ringq_port *port, uint64_t need);
 /* Arms the port, as RINGQ_ASLEEP or RINGQ_POLLED, and looks: false if it is not to sleep. */
 bool ringq_futex_arm(struct ringq_port *port, uint64_t need, uint64_t ends, uint32_t how);
 void ringq_futex_disarm(struct ringq_port *port);

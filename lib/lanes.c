@@ -334,8 +334,10 @@ RINGQ_PUBLIC int ringq_lanes_look(struct ringq_port *p, int64_t timeout)
 		/* It is over, however often others were faster. */
 		if (timeout == 1)
 			return -ETIMEDOUT;
-		r = word & RINGQ_ENDED && timeout ? lanes_nap(&nap, timeout) :
-						     ringq_wait(p, 1, RINGQ_ENDED, timeout);
+		if (!(word & RINGQ_ENDED))
+			r = ringq_wait(p, 1, RINGQ_ENDED, timeout);
+		else
+			r = timeout ? lanes_nap(&nap, timeout) : ringq_try_ended(p, 1);
 		if (r < 0)
 			return r;
 	}

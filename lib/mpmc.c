@@ -414,8 +414,10 @@ static int mpmc_await(struct ringq_port *p, uint64_t need, uint64_t word, int64_
 		r = mpmc_more_to_come(p, need);
 		if (r == 0)
 			return 0;
+		if (r < 0 && !timeout)
+			return ringq_try_ended(p, need);
 		ends &= ~RINGQ_CLOSED;
-		if (r < 0 && timeout) {
+		if (r < 0) {
 			/* If it takes nothing, it wakes nobody. */
 			sched_yield();
 			if (timeout < 0 || timeout > RINGQ_PENDING)

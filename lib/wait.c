@@ -235,6 +235,12 @@ int ringq_wait(struct ringq_port *p, uint64_t need, uint64_t ends, int64_t timeo
 	return r < 0 && ringq_done_waiting(p, need, ends) ? 0 : r;
 }
 
+int ringq_try_ended(struct ringq_port *p, uint64_t need)
+{
+	ringq_wait(p, need, RINGQ_ENDED, RINGQ_NOWAIT);
+	return -EAGAIN;
+}
+
 RINGQ_PUBLIC void ringq_attend(struct ringq_port *p, uint64_t count)
 {
 	uint64_t word = ringq_attention(p);

@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <ringq.h>
+#include <ringq/claim.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
@@ -35,6 +36,7 @@ static struct ringq *make(uint32_t memory, uint32_t discipline, uint32_t flags)
 	const struct ringq_opts opts = {
 		.size = sizeof(opts), .memory = memory, .discipline = discipline,
 		.elem_size = 8, .capacity = CAPACITY, .flags = flags,
+		.consumers = discipline == RINGQ_LANES ? 2 : 0,
 	};
 	struct ringq *ring = NULL;
 
@@ -273,6 +275,51 @@ static void ends(void **state)
 	ringq_leave(ring);
 }
 
+/*
+ * The ring has ended, but whether anything is left is for others to decide, who perhaps wake nobody
+ * then: a try does not wait for them, and the descriptor stays ready.
+ */
+static void ends_when_others_have_done(void **state)
+{
+	struct ringq *ring = make(RINGQ_MEMFD, RINGQ_LANES, 0);
+	struct ringq_port other;
+	uint64_t claim;
+
+	(void)state;
+	/* A consumer of the ring has a message in hand. */
+	assert_int_equal(ringq_attach(ring, RINGQ_PRODUCER, &out), 0);
+	assert_int_equal(ringq_attach(ring, RINGQ_CONSUMER, &in), 0);
+	assert_int_equal(ringq_attach(ring, RINGQ_CONSUMER, &other), 0);
+	assert_int_equal(send_one(), 1);
+	assert_int_equal(ringq_peek(&other, 1, RINGQ_NOWAIT), 1);
+	assert_true(ready(&in, true));
+	find_nothing(&in, recv_one);
+	ringq_detach(&out);
+	assert_true(ready(&in, true));
+	assert_int_equal(recv_one(), -EAGAIN);
+	assert_true(ready(&in, true));
+	assert_int_equal(ringq_release(&other, 1), 0);
+	assert_int_equal(recv_one(), 0);
+	ringq_detach(&other);
+	leave(ring);
+
+	/* A producer is about to claim, and does not. */
+	ring = make(RINGQ_MEMFD, RINGQ_MPMC, 0);
+	assert_int_equal(ringq_attach(ring, RINGQ_PRODUCER, &out), 0);
+	assert_int_equal(ringq_attach(ring, RINGQ_CONSUMER, &in), 0);
+	assert_true(ready(&in, true));
+	find_nothing(&in, recv_one);
+	claim = ringq_load_acquire(&out.page->claim);
+	ringq_store_release(&out.page->claim, RINGQ_CLAIM(RINGQ_TRY, 1, out.pos));
+	assert_int_equal(ringq_close(&in), 0);
+	assert_true(ready(&in, true));
+	assert_int_equal(recv_one(), -EAGAIN);
+	assert_true(ready(&in, true));
+	ringq_store_release(&out.page->claim, claim);
+	assert_int_equal(recv_one(), 0);
+	leave(ring);
+}
+
 /* What a child has of its parent's is stale, and what it closes is its own. */
 static void forked(void **state)
 {
@@ -427,6 +474,7 @@ int main(void)
 		cmocka_unit_test(blocking),
 		cmocka_unit_test(beside_a_sleeper),
 		cmocka_unit_test(ends),
+		cmocka_unit_test(ends_when_others_have_done),
 		cmocka_unit_test(forked),
 		cmocka_unit_test(of_the_caller),
 		cmocka_unit_test(as_many_as_can_be),
