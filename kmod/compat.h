@@ -11,6 +11,10 @@
 
 #include "conftest.h"
 
+#ifdef RINGQ_HAVE_URING_CMD
+#include <linux/io_uring/cmd.h>
+#endif
+
 #ifndef RINGQ_HAVE_VM_FLAGS_MOD
 static inline void vm_flags_mod(struct vm_area_struct *vma, vm_flags_t set, vm_flags_t clear)
 {
@@ -47,6 +51,16 @@ static inline vm_fault_t ringq_insert_pmd(struct vm_fault *vmf, unsigned long pf
 	return VM_FAULT_SIGBUS;
 }
 #endif
+
+/* Whether a command of io_uring can wait: be done later, and be cancelled before. */
+static inline bool ringq_has_uring_cmd(void)
+{
+#ifdef RINGQ_HAVE_URING_CMD
+	return IS_ENABLED(CONFIG_IO_URING);
+#else
+	return false;
+#endif
+}
 
 /* By 1. */
 static inline void ringq_eventfd_signal(struct eventfd_ctx *eventfd)

@@ -60,4 +60,20 @@ have RINGQ_HAVE_EVENTFD_SIGNAL_ONE "$@" <<END
 void test(struct eventfd_ctx *eventfd) { eventfd_signal(eventfd); }
 END
 
+# Commands of io_uring that can be cancelled: Linux 6.7, and with this header 6.8. Kernels that call
+# or complete them in another way have to be told apart here when the module knows that way.
+have RINGQ_HAVE_URING_CMD "$@" <<END
+#include <linux/io_uring/cmd.h>
+void done(struct io_uring_cmd *cmd, unsigned int flags)
+{
+	io_uring_cmd_done(cmd, 0, 0, flags);
+}
+const void *test(struct io_uring_cmd *cmd, unsigned int flags)
+{
+	io_uring_cmd_mark_cancelable(cmd, flags & IO_URING_F_CANCEL);
+	io_uring_cmd_complete_in_task(cmd, done);
+	return io_uring_sqe_cmd(cmd->sqe);
+}
+END
+
 mv "$work/header" "$header"

@@ -29,6 +29,7 @@ void ringq_tell(struct ringq_port *port)
 	lockdep_assert_held(&port->ring->lock);
 	for (i = 0; i < port->nr_eventfds; i++)
 		ringq_eventfd_signal(port->eventfds[i]);
+	ringq_command_tell(port);
 }
 
 /* The port is over: for the last time. */

@@ -84,7 +84,11 @@ static int ringq_info(struct ringq_ioc_info *arg)
 	arg->abi_version = RINGQ_ABI_VERSION;
 	arg->layout_version = RINGQ_LAYOUT_VERSION;
 	arg->huge_shift = RINGQ_HUGE_SHIFT;
-	arg->features = ringq_has_barrier() ? RINGQ_FEATURE_BARRIER : 0;
+	arg->features = 0;
+	if (ringq_has_barrier())
+		arg->features |= RINGQ_FEATURE_BARRIER;
+	if (ringq_has_uring_cmd())
+		arg->features |= RINGQ_FEATURE_URING_CMD;
 	ringq_account_info(arg);
 	return 0;
 }
@@ -391,6 +395,23 @@ static __poll_t ringq_file_poll(struct file *filp, struct poll_table_struct *tab
 	return ringq_poll(file->port, filp, table);
 }
 
+#ifdef RINGQ_HAVE_URING_CMD
+static int ringq_file_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
+{
+	struct ringq_file *file = ringq_file_of(cmd->file);
+
+	if (issue_flags & IO_URING_F_CANCEL) {
+		ringq_command_abandon(file->port, cmd, issue_flags);
+		return 0;
+	}
+	if (ringq_file_kind(file) != RINGQ_PORT)
+		return -EBADFD;
+	if (!ringq_port_is_mine(file->port))
+		return -EPERM;
+	return ringq_command(file->port, cmd, issue_flags);
+}
+#endif
+
 static int ringq_file_open(struct inode *inode, struct file *filp)
 {
 	struct ringq_file *file = kzalloc(sizeof(*file), GFP_KERNEL_ACCOUNT);
@@ -431,6 +452,9 @@ static const struct file_operations ringq_fops = {
 	.unlocked_ioctl = ringq_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.poll = ringq_file_poll,
+#ifdef RINGQ_HAVE_URING_CMD
+	.uring_cmd = ringq_file_uring_cmd,
+#endif
 	.mmap = ringq_mmap,
 	.get_unmapped_area = thp_get_unmapped_area,
 };

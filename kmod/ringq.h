@@ -34,6 +34,7 @@
 #include <ringq/layout.h>
 
 struct eventfd_ctx;
+struct io_uring_cmd;
 struct ringq_account;
 struct ringq_chunk;
 struct ringq_names;
@@ -164,6 +165,26 @@ enum ringq_life {
 };
 
 /**
+ * struct ringq_command - a command of io_uring that is not done; uring.c tells its states
+ * @cmd: NULL for none; under the ring's lock.
+ * @need: as in RINGQ_IOC_WAIT; with @wanted and @drain, fixed when @cmd is set.
+ * @wanted: RINGQ_EVENT_ bits that it ends at.
+ * @drain: RINGQ_WAIT_DRAIN.
+ * @busy: somebody looks whether it is done, or is going to; under the ring's lock.
+ * @again: who looks is to look again; under the ring's lock.
+ * @canceled: who looks is to end it; under the ring's lock, read without it.
+ */
+struct ringq_command {
+	struct io_uring_cmd *cmd;
+	u64 need;
+	u32 wanted;
+	bool drain;
+	bool busy;
+	bool again;
+	bool canceled;
+};
+
+/**
  * struct ringq_port - a port
  * @ring: it holds a reference.
  * @role: enum ringq_role.
@@ -181,6 +202,7 @@ enum ringq_life {
  * @asleep: somebody is in RINGQ_IOC_WAIT, under the ring's lock.
  * @sleeper: that one.
  * @eventfds: what is attached, @nr_eventfds of them, under the ring's lock.
+ * @command: of io_uring.
  *
  * Lives and dies with its file.
  */
@@ -200,6 +222,7 @@ struct ringq_port {
 	wait_queue_head_t sleeper;
 	struct eventfd_ctx *eventfds[RINGQ_EVENTFDS];
 	u32 nr_eventfds;
+	struct ringq_command command;
 };
 
 /* What an open file is. It begins unbound and becomes one of the others, once. */
@@ -320,6 +343,9 @@ void ringq_repair_flush(struct ringq_ring *ring);
 u64 *ringq_attention_word(const struct ringq_ring *ring, u32 role);
 void ringq_attention_init(struct ringq_ring *ring);
 void ringq_wake_all(struct ringq_ring *ring);
+int ringq_arm(struct ringq_port *port, enum ringq_arm how);
+u32 ringq_wanted(u32 flags);
+int ringq_wait_check(const struct ringq_port *port, u64 need, u32 flags);
 int ringq_wait(struct ringq_port *port, struct ringq_ioc_wait *arg);
 int ringq_kick(struct ringq_port *port, struct ringq_ioc_kick *arg);
 __poll_t ringq_ready_or_arm(struct ringq_port *port);
@@ -329,5 +355,11 @@ __poll_t ringq_poll(struct ringq_port *port, struct file *filp, struct poll_tabl
 void ringq_tell(struct ringq_port *port);
 void ringq_tell_end(struct ringq_port *port);
 int ringq_eventfd(struct ringq_port *port, struct ringq_ioc_eventfd *arg);
+
+/* uring.c */
+void ringq_command_tell(struct ringq_port *port);
+int ringq_command(struct ringq_port *port, struct io_uring_cmd *cmd, unsigned int issue_flags);
+void ringq_command_abandon(struct ringq_port *port, struct io_uring_cmd *cmd,
+			   unsigned int issue_flags);
 
 #endif /* RINGQ_KMOD_H */

@@ -23,7 +23,7 @@
  *
  * A kick wakes as many sleepers of RINGQ_IOC_WAIT as it is told, in the order in which they armed,
  * and all pollers: one that is armed need not be asleep, and a kick that is spent on it alone may
- * leave idle who is. Eventfds (event.c) are pollers in this.
+ * leave idle who is. Eventfds (event.c) and commands of io_uring (uring.c) are pollers in this.
  *
  * What a kick brings may be of no use to the sleeper whom it wakes: he needs more, it lies in the
  * lane of another, somebody who was awake has it already, or his time is up. Then he hands the kick
@@ -181,7 +181,7 @@ static void ringq_fenced(struct ringq_ring *ring, struct ringq_row *row, u64 lul
  * S1 and S2. Returns 0, or -ESTALE if the port is over. If the port is armed so already, then the
  * barrier was made and no kick has come since, and there is nothing to do.
  */
-static int ringq_arm(struct ringq_port *port, enum ringq_arm how)
+int ringq_arm(struct ringq_port *port, enum ringq_arm how)
 {
 	struct ringq_row *row = ringq_row_of(port);
 	struct ringq_ring *ring = port->ring;
@@ -285,19 +285,31 @@ static int ringq_wait_for(struct ringq_port *port, u32 wanted, struct ringq_ioc_
 	return err == -ERESTARTSYS && end != KTIME_MAX ? -EINTR : err;
 }
 
-int ringq_wait(struct ringq_port *port, struct ringq_ioc_wait *arg)
+/* What a wait with these RINGQ_WAIT_ flags ends at. */
+u32 ringq_wanted(u32 flags)
 {
 	u32 wanted = RINGQ_EVENT_READY | RINGQ_EVENT_GONE | RINGQ_EVENT_DEAD;
+
+	return flags & RINGQ_WAIT_DRAIN ? wanted : wanted | RINGQ_EVENT_CLOSED;
+}
+
+/* Whether a port can wait for that. */
+int ringq_wait_check(const struct ringq_port *port, u64 need, u32 flags)
+{
+	if (flags & ~RINGQ_WAIT_DRAIN)
+		return -EINVAL;
+	return need && need <= port->ring->geometry.capacity ? 0 : -EINVAL;
+}
+
+int ringq_wait(struct ringq_port *port, struct ringq_ioc_wait *arg)
+{
 	bool drain = arg->flags & RINGQ_WAIT_DRAIN;
+	u32 wanted = ringq_wanted(arg->flags);
 	int err;
 
-	if (arg->flags & ~RINGQ_WAIT_DRAIN || arg->reserved)
-		return -EINVAL;
-	if (!arg->need || arg->need > port->ring->geometry.capacity)
-		return -EINVAL;
-	if (!drain)
-		wanted |= RINGQ_EVENT_CLOSED;
-
+	err = arg->reserved ? -EINVAL : ringq_wait_check(port, arg->need, arg->flags);
+	if (err)
+		return err;
 	err = ringq_sleep_begin(port);
 	if (err)
 		return err;

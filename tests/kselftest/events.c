@@ -676,6 +676,48 @@ TEST_F_TIMEOUT(events, exclusive_rivals, 300)
 	EXPECT_EQ(1000, taken);
 }
 
+/* Who is exclusive at one port is not in the way of who is at another. */
+struct single {
+	pthread_t thread;
+	struct port port;
+	struct way way;
+	pid_t tid;
+	int events;
+};
+
+static void *single_in_a_thread(void *arg)
+{
+	struct single *s = arg;
+
+	__atomic_store_n(&s->tid, gettid(), __ATOMIC_RELEASE);
+	s->events = epoll_look(&s->way);
+	return NULL;
+}
+
+TEST_F(events, exclusive_at_several_ports)
+{
+	struct ringq_geometry g = geometry_many(RINGQ_GATED, 8, 16);
+	struct single singles[3] = {}, *s;
+	struct port p;
+	struct ring r;
+
+	g.consumers = 3;
+	ASSERT_EQ(0, ring_create(&r, &g, ""));
+	ASSERT_EQ(0, port_join(&p, &r, RINGQ_PRODUCER));
+	for (s = singles; s < singles + 3; s++) {
+		ASSERT_EQ(0, port_join(&s->port, &r, RINGQ_CONSUMER));
+		ASSERT_EQ(0, way_open(&s->way, &way_exclusive, &s->port));
+		ASSERT_EQ(0, pthread_create(&s->thread, NULL, single_in_a_thread, s));
+		ASSERT_TRUE(soon(s->tid && sleeps_in(s->tid, SYS_epoll_wait)));
+	}
+	publish(&p, 1);
+	EXPECT_EQ(0, port_notify(&p, 1));
+	for (s = singles; s < singles + 3; s++) {
+		pthread_join(s->thread, NULL);
+		EXPECT_EQ(EPOLLIN, s->events);
+	}
+}
+
 /* Reads an eventfd that is not blocking; 0: it is at zero. */
 static __u64 count_of(int fd)
 {

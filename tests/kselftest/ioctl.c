@@ -305,7 +305,8 @@ TEST_F(form, info_on_every_kind_of_file)
 		EXPECT_EQ(RINGQ_ABI_VERSION, info.abi_version);
 		EXPECT_EQ(RINGQ_LAYOUT_VERSION, info.layout_version);
 		EXPECT_TRUE(info.huge_shift == 0 || info.huge_shift == RINGQ_BULK_HUGE);
-		EXPECT_EQ(0, info.features & ~RINGQ_FEATURE_BARRIER);
+		EXPECT_EQ(0, info.features & ~(RINGQ_FEATURE_BARRIER |
+						 RINGQ_FEATURE_URING_CMD));
 		EXPECT_EQ(self->ring.layout.total, info.used_bytes);
 		EXPECT_LE(info.used_bytes, info.max_bytes);
 		EXPECT_LE(info.used_bytes, info.max_user_bytes);

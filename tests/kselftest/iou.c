@@ -84,7 +84,8 @@ int iou_submit_many(struct iou *u, const struct io_uring_sqe *sqe, unsigned int 
 		word(u->sq, o->array)[slot] = slot;
 	}
 	__atomic_store_n(word(u->sq, o->tail), tail, __ATOMIC_RELEASE);
-	done = enter(u, n, 0, 0);
+	/* The flag is for the thread of a ring that has one. */
+	done = enter(u, n, 0, IORING_ENTER_SQ_WAKEUP);
 	return done < 0 ? done : done == (int)n ? 0 : -EIO;
 }
 

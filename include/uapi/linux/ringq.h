@@ -170,6 +170,8 @@ struct ringq_ioc_info {
 
 /* The barrier on other CPUs is to be had; without it every ring is RINGQ_FENCE. */
 #define RINGQ_FEATURE_BARRIER	(1ull << 0)
+/* RINGQ_URING_CMD_WAIT is to be had. */
+#define RINGQ_FEATURE_URING_CMD	(1ull << 1)
 
 /* Flags of RINGQ_IOC_CREATE. */
 #define RINGQ_CREATE_OR_OPEN	(1u << 0)	/* if the name is taken, open that ring */
@@ -398,6 +400,40 @@ struct ringq_ioc_eventfd {
 	__s32 fd;
 	__u32 reserved;
 };
+
+/**
+ * struct ringq_uring_wait - what a command of io_uring waits for
+ * @need: as in struct ringq_ioc_wait.
+ * @flags: zero or RINGQ_WAIT_DRAIN.
+ * @reserved: zero.
+ *
+ * IORING_OP_URING_CMD on a port, with cmd_op RINGQ_URING_CMD_WAIT and this struct in the sqe's
+ * cmd, asks what RINGQ_IOC_WAIT asks, and completes when that would return. The completion's
+ * res is the RINGQ_EVENT_ bits that hold, or an error:
+ *
+ * -EOPNOTSUPP this kernel could not cancel the command, so it does not begin it (see
+ * RINGQ_FEATURE_URING_CMD; a poll on the port's file does everywhere); -EBUSY another one is
+ * pending on this port: there is one at a time; -ECANCELED the ring of io_uring that it came
+ * by was closed, its thread has called exec, or RINGQ_URING_CMD_CANCEL; -ENOTTY another cmd_op;
+ * -EINVAL, -EBADFD, -EPERM, -ESTALE as for ioctls, -ESTALE also later, when the port dies or
+ * is detached.
+ *
+ * A kick does not count a command as one that it has woken: like pollers, all are told that
+ * wait. The command holds the port's file, so that closing it is no end of either.
+ *
+ * RINGQ_URING_CMD_CANCEL, with nothing in the sqe's cmd, ends the command that is pending on the
+ * port, whichever thread and ring of io_uring it came from: -ECANCELED, unless it has something
+ * to tell; that completion may come later than this one's, whose res is 0, or -ENOENT if there
+ * was none. (IORING_OP_ASYNC_CANCEL and linked time-outs do not end commands on all kernels.)
+ */
+struct ringq_uring_wait {
+	__u64 need;
+	__u32 flags;
+	__u32 reserved;
+};
+
+#define RINGQ_URING_CMD_WAIT	_IOW(0xE2, 0x4c, struct ringq_uring_wait)
+#define RINGQ_URING_CMD_CANCEL	_IO(0xE2, 0x4d)
 
 /*
  * poll(2) on a port: EPOLLIN | EPOLLRDNORM something is published (consumer),
