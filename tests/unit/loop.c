@@ -106,6 +106,7 @@ static struct ringq *make(uint32_t memory, uint32_t discipline, uint32_t flags)
 		.size = sizeof(opts), .memory = memory, .discipline = discipline, .flags = flags,
 		.elem_size = flags & RINGQ_RECORDS ? 64 : 8,
 		.capacity = flags & RINGQ_RECORDS ? 4096 : CAPACITY,
+		.consumers = discipline == RINGQ_LANES ? 2 : 0,
 	};
 	struct ringq *ring = NULL;
 
@@ -445,6 +446,7 @@ static void stop_while_empty(void **state)
 	for (m = 0; m < COUNT(memories); m++)
 		for (w = 0; w < COUNT(strategies); w++) {
 			struct ringq *ring = make_pair(memories[m], RINGQ_SPSC, WAIT);
+			unsigned int before = count_fds();
 
 			for (i = 0; i < 20; i++) {
 				struct seen s = { 0 };
@@ -460,6 +462,9 @@ static void stop_while_empty(void **state)
 				send_range(i, i + 1);
 				assert_int_equal(recv_one(), i);
 			}
+			/* Only for sleeping a port needs a descriptor. */
+			assert_int_equal(count_fds(),
+					 before + (strategies[w] < RINGQ_STRATEGY_SPIN));
 			leave(ring);
 		}
 }
@@ -614,6 +619,36 @@ static void ends(void **state)
 	ringq_leave(ring);
 }
 
+/* What is left of a ring that has ended is in another's hand: it may come, and then it is over. */
+static void ends_when_others_have_done(void **state)
+{
+	static struct ringq_port other;
+	unsigned int w;
+
+	(void)state;
+	for (w = 0; w < COUNT(strategies); w++) {
+		struct ringq *ring = make_pair(RINGQ_MEMFD, RINGQ_LANES, 0);
+		struct seen s = { 0 }, stopped = { 0 };
+		struct ringq_loop *loop;
+
+		assert_int_equal(ringq_attach(ring, RINGQ_CONSUMER, &other), 0);
+		send_range(0, 3);
+		assert_int_equal(ringq_peek(&other, 3, RINGQ_NOWAIT), 3);
+		ringq_detach(&out);
+		loop = start(&in, &stopped, strategies[w], 0);
+		usleep(2000);
+		assert_int_equal(ringq_loop_stop(loop), 0);
+		join(loop, RINGQ_LOOP_STOPPED, 0);
+		loop = start(&in, &s, strategies[w], 0);
+		usleep(2000);
+		ringq_detach(&other);
+		join(loop, RINGQ_LOOP_EOF, 3);
+		assert_int_equal(s.redelivered, 3);
+		assert_int_equal(s.wrong, 0);
+		leave(ring);
+	}
+}
+
 static void bad_calls(void **state)
 {
 	struct ringq *ring = make_pair(RINGQ_PRIVATE, RINGQ_SPSC, WAIT);
@@ -699,6 +734,7 @@ int main(void)
 		cmocka_unit_test(enough_of_a_drain),
 		cmocka_unit_test(join_in_time),
 		cmocka_unit_test(ends),
+		cmocka_unit_test(ends_when_others_have_done),
 		cmocka_unit_test(bad_calls),
 		cmocka_unit_test(from_the_handler),
 	};
