@@ -70,9 +70,9 @@ extern "C" {
  *	overwritten since the last time this was said, before this consumer had them.
  *
  * Runs in the loop's thread, one call at a time. May use any port but the loop's, of which it may
- * ask what reads it only (ringq_lane(), ringq_lost()), or set the strategy; may stop the loop. Must return: not by
- * longjmp(3), not by ending the thread. Returns 0 to go on; anything else: this message is done
- * with, and was the last.
+ * ask what reads it only (ringq_lane(), ringq_lost()), or set the strategy; may stop the loop. Must
+ * return: not by longjmp(3), not by ending the thread. Returns 0 to go on; anything else: this
+ * message is done with, and was the last.
  */
 typedef int ringq_loop_handler(void *arg, const void *msg, size_t size, uint32_t flags);
 
