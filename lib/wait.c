@@ -13,14 +13,16 @@
  *   S3   ringq_ready() or an end? then S5  K4  settle the group
  *   S4   futex(FUTEX_WAIT, ASLEEP)
  *   S5   wake = AWAKE; settle the group
+ *   S6   timed out, or a signal: look again, for what came in the last moment counts
  *
- * Settling leaves a group alone in which a port is ASLEEP. Else it clears the group's bit and
- * looks again: a port that arms meanwhile either is seen by this look (its S1a came before), or
- * sets the bit itself afterwards (its S1b comes later). One that is seen has been without its
- * bit for a moment, and a publisher, of whom there may be several, may have passed in it: so it
- * is given its bit back and kicked, to look for itself. So a bit may be set with nobody asleep, at
- * the price of a vain look, but is never clear for long with somebody asleep; only a settler that
- * dies between the two leaves it so, and then the agents, which see the death, wake everybody.
+ * Settling leaves a group alone in which a port is ASLEEP (T1). Else it clears the group's bit
+ * (T2) and looks again (T3): a port that arms meanwhile either is seen by this look (its S1a came
+ * before), or sets the bit itself afterwards (its S1b comes later). One that is seen has been
+ * without its bit for a moment, and a publisher, of whom there may be several, may have passed in
+ * it: so it is given its bit back (T4) and kicked (T5), to look for itself. So a bit may be set
+ * with nobody asleep, at the price of a vain look, but is never clear for long with somebody
+ * asleep; only a settler that dies between the two leaves it so, and then the agents, which see the
+ * death, wake everybody.
  *
  * The look of S3 includes the ring's epoch: a port that has attached meanwhile must be
  * watched by the agent before anybody relies on being told of its death.
@@ -171,9 +173,9 @@ int ringq_wait(struct ringq_port *p, uint64_t need, uint64_t ends, int64_t timeo
 			return 0;
 		ringq_pause();
 	}
-	backend->idle(p);
+	backend->idle(p);							/* N1 */
 	r = backend->sleep(p, need, ends, timeout);
-	/* What came in the last moment counts. */
+	/* S6: what came in the last moment counts. */
 	return r < 0 && ringq_done_waiting(p, need, ends) ? 0 : r;
 }
 
@@ -182,7 +184,8 @@ RINGQ_PUBLIC void ringq_attend(struct ringq_port *p, uint64_t count)
 	uint64_t word = ringq_attention(p);
 
 	if (word & RINGQ_FENCED) {
-		atomic_thread_fence(memory_order_seq_cst);
+		atomic_thread_fence(memory_order_seq_cst);			/* P3 */
+		/* P4 */
 		word = ringq_load_relaxed(ringq_word_of(p->ring, p->base, p->role));
 	}
 	/* What a broadcast publishes is for all of them. */
@@ -191,7 +194,7 @@ RINGQ_PUBLIC void ringq_attend(struct ringq_port *p, uint64_t count)
 	if (!(word & RINGQ_ARMED))
 		return;
 	p->ring->backend->kick(p, ringq_other_role(p->role), count);
-	/* Looked at afterwards: who took the kick has said before if it may be lost on him. */
+	/* P5, looked at afterwards: who took the kick has said before if it may be lost on him. */
 	if (ringq_claims(p->ring->geometry.discipline) &&
 	    ringq_load_acquire(&ringq_side_of(p->ring, p->base, ringq_other_role(p->role))->wide))
 		p->ring->backend->kick(p, ringq_other_role(p->role), UINT64_MAX);
@@ -251,18 +254,19 @@ static void ringq_settle(const struct ringq *ring, uint32_t role, uint32_t group
 	__u64 *word = ringq_word_of(ring, ring->base, ringq_other_role(role));
 	uint64_t bit = UINT64_C(1) << group;
 
-	if (ringq_group_sleeps(ring, role, group))
+	if (ringq_group_sleeps(ring, role, group))				/* T1 */
 		return;
-	__atomic_fetch_and(word, ~bit, __ATOMIC_SEQ_CST);
-	if (!ringq_group_sleeps(ring, role, group))
+	__atomic_fetch_and(word, ~bit, __ATOMIC_SEQ_CST);			/* T2 */
+	if (!ringq_group_sleeps(ring, role, group))				/* T3 */
 		return;
-	__atomic_fetch_or(word, bit, __ATOMIC_SEQ_CST);
-	ringq_kick_group(ring, role, group, UINT64_MAX);
+	__atomic_fetch_or(word, bit, __ATOMIC_SEQ_CST);				/* T4 */
+	ringq_kick_group(ring, role, group, UINT64_MAX);			/* T5 */
 }
 
 void ringq_futex_kick(struct ringq_port *p, uint32_t role, uint64_t count)
 {
 	const struct ringq *ring = p->ring;
+	/* K1 */
 	uint64_t groups = ringq_load_relaxed(ringq_word_of(ring, ring->base,
 							   ringq_other_role(role))) & RINGQ_ARMED;
 
@@ -288,14 +292,14 @@ void ringq_futex_wake_all(struct ringq *ring)
 		uint32_t asleep = RINGQ_ASLEEP;
 
 		__atomic_compare_exchange_n(wake, &asleep, RINGQ_KICKED, false, __ATOMIC_SEQ_CST,
-					    __ATOMIC_SEQ_CST);
+					    __ATOMIC_SEQ_CST);			/* A1 */
 		if (asleep != RINGQ_AWAKE)
-			ringq_futex(ring, wake, FUTEX_WAKE, 1, NULL);
+			ringq_futex(ring, wake, FUTEX_WAKE, 1, NULL);		/* A2 */
 	}
 	for (role = RINGQ_PRODUCER; role <= RINGQ_CONSUMER; role++) {
 		for (group = 0; group < RINGQ_GROUPS && group < ringq_ports(&ring->geometry);
 		     group++)
-			ringq_settle(ring, role, group);
+			ringq_settle(ring, role, group);			/* A3 */
 	}
 }
 
