@@ -168,7 +168,7 @@ static void ringq_hand_on(struct ringq_port *port)
 	port->kicked = 0;
 }
 
-/* S2 was made; if there was no lull since the row had so many, the next ones need none. */
+/* S2a: S2 was made; if there was no lull since the row had so many, the next ones need none. */
 static void ringq_fenced(struct ringq_ring *ring, struct ringq_row *row, u64 lulls)
 {
 	spin_lock(&ring->lock);
@@ -195,18 +195,18 @@ int ringq_arm(struct ringq_port *port, enum ringq_arm how)
 		return port->life == RINGQ_OVER ? -ESTALE : 0;
 	}
 	if (how == RINGQ_BY_WAIT) {
-		ringq_hand_on(port);
+		ringq_hand_on(port);						/* H1 */
 		port->arm = ++row->arms;
 	}
-	list_add_tail(&port->armed[how], &row->armed[how]);
+	list_add_tail(&port->armed[how], &row->armed[how]);			/* S1 */
 	ringq_attention_update(ring, other);
 	fenced = row->fenced;
 	lulls = row->lulls;
 	spin_unlock(&ring->lock);
 
 	if (!fenced) {
-		ringq_barrier(ring, other);
-		ringq_fenced(ring, row, lulls);
+		ringq_barrier(ring, other);					/* S2 */
+		ringq_fenced(ring, row, lulls);					/* S2a */
 	}
 	return 0;
 }
@@ -227,7 +227,7 @@ static int ringq_sleep_begin(struct ringq_port *port)
 	return err;
 }
 
-/* In vain: nothing came of it. */
+/* S5. In vain: nothing came of it. */
 static void ringq_sleep_end(struct ringq_port *port, bool in_vain)
 {
 	struct ringq_ring *ring = port->ring;
@@ -239,7 +239,7 @@ static void ringq_sleep_end(struct ringq_port *port, bool in_vain)
 		ringq_attention_update(ring, ringq_other(port->role));
 	}
 	if (in_vain)
-		ringq_hand_on(port);
+		ringq_hand_on(port);						/* H1 */
 	port->kicked = 0;
 	spin_unlock(&ring->lock);
 }
@@ -273,7 +273,7 @@ static int ringq_wait_for(struct ringq_port *port, u32 wanted, struct ringq_ioc_
 		err = ringq_arm(port, RINGQ_BY_WAIT);
 		if (err)
 			return err;
-		arg->events = ringq_look(port, arg->need, drain);
+		arg->events = ringq_look(port, arg->need, drain);		/* S3 */
 		if (arg->events & wanted)
 			return 0;
 		err = ringq_sleep(port, end);
@@ -334,9 +334,9 @@ int ringq_kick(struct ringq_port *port, struct ringq_ioc_kick *arg)
 	if (port->life == RINGQ_OVER) {
 		err = -ESTALE;
 	} else {
-		arg->woken = ringq_wake_some(row, arg->count);
-		ringq_wake_pollers(row, key);
-		ringq_attention_update(ring, ringq_other(role));
+		arg->woken = ringq_wake_some(row, arg->count);			/* K1 */
+		ringq_wake_pollers(row, key);					/* K2 */
+		ringq_attention_update(ring, ringq_other(role));		/* K3 */
 	}
 	spin_unlock(&ring->lock);
 	return err;
@@ -377,7 +377,7 @@ __poll_t ringq_ready_or_arm(struct ringq_port *port)
 	__poll_t mask = ringq_poll_mask(port);
 
 	if (!mask && !ringq_arm(port, RINGQ_BY_POLL))
-		mask = ringq_poll_mask(port);
+		mask = ringq_poll_mask(port);					/* S3 */
 	return mask;
 }
 

@@ -215,7 +215,7 @@ static int mpmc_before_wait(struct ringq_port *p, int64_t *deadline, int64_t *ti
 static void mpmc_wait_wide(struct ringq_port *p)
 {
 	if (!p->claims.single && !ringq_load_relaxed(&p->claims.side->wide))
-		__atomic_store_n(&p->claims.side->wide, 1, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&p->claims.side->wide, 1, __ATOMIC_SEQ_CST);	/* S0 */
 }
 
 /* What has been sent so far has perhaps not been notified. */

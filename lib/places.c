@@ -286,9 +286,9 @@ static int ringq_places_attach_locked(struct ringq_port *p, const struct ringq_a
 	}
 	__atomic_fetch_or(ringq_attached(ring, p->role, index), UINT64_C(1) << index % 64,
 			  __ATOMIC_RELAXED);
-	ringq_epoch_next(ring);
+	ringq_epoch_next(ring);							/* N2 */
 	/* Who sleeps must have the new port watched before it sleeps on. */
-	ringq_futex_wake_all(ring);
+	ringq_futex_wake_all(ring);						/* N3 */
 	return 0;
 }
 

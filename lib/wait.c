@@ -13,14 +13,16 @@
  *   S3   ringq_ready() or an end? then S5  K4  settle the group
  *   S4   futex(FUTEX_WAIT, ASLEEP)
  *   S5   wake = AWAKE; settle the group
+ *   S6   timed out, or a signal: look again, for what came in the last moment counts
  *
- * Settling leaves a group alone in which a port is ASLEEP. Else it clears the group's bit and
- * looks again: a port that arms meanwhile either is seen by this look (its S1a came before), or
- * sets the bit itself afterwards (its S1b comes later). One that is seen has been without its
- * bit for a moment, and a publisher, of whom there may be several, may have passed in it: so it
- * is given its bit back and kicked, to look for itself. So a bit may be set with nobody asleep, at
- * the price of a vain look, but is never clear for long with somebody asleep; only a settler that
- * dies between the two leaves it so, and then the agents, which see the death, wake everybody.
+ * Settling leaves a group alone in which a port is ASLEEP (T1). Else it clears the group's bit
+ * (T2) and looks again (T3): a port that arms meanwhile either is seen by this look (its S1a came
+ * before), or sets the bit itself afterwards (its S1b comes later). One that is seen has been
+ * without its bit for a moment, and a publisher, of whom there may be several, may have passed in
+ * it: so it is given its bit back (T4) and kicked (T5), to look for itself. So a bit may be set
+ * with nobody asleep, at the price of a vain look, but is never clear for long with somebody
+ * asleep; only a settler that dies between the two leaves it so, and then the agents, which see the
+ * death, wake everybody.
  *
  * A port that is polled is POLLED instead of ASLEEP, and the event bridge waits at its word
  * (bridge.c). A kick goes to all of these, beside the sleepers that it is meant for.
@@ -229,9 +231,9 @@ int ringq_wait(struct ringq_port *p, uint64_t need, uint64_t ends, int64_t timeo
 		return ringq_wait_awake(p, need, ends, timeout);
 	if (p->strategy == RINGQ_STRATEGY_PHASED && ringq_spin(p, need, ends))
 		return 0;
-	backend->idle(p);
+	backend->idle(p);							/* N1 */
 	r = backend->sleep(p, need, ends, timeout);
-	/* What came in the last moment counts. */
+	/* S6: what came in the last moment counts. */
 	return r < 0 && ringq_done_waiting(p, need, ends) ? 0 : r;
 }
 
@@ -246,7 +248,8 @@ RINGQ_PUBLIC void ringq_attend(struct ringq_port *p, uint64_t count)
 	uint64_t word = ringq_attention(p);
 
 	if (word & RINGQ_FENCED) {
-		atomic_thread_fence(memory_order_seq_cst);
+		atomic_thread_fence(memory_order_seq_cst);			/* P3 */
+		/* P4 */
 		word = ringq_load_relaxed(ringq_word_of(p->ring, p->base, p->role));
 	}
 	/* What a broadcast publishes is for all of them. */
@@ -255,7 +258,7 @@ RINGQ_PUBLIC void ringq_attend(struct ringq_port *p, uint64_t count)
 	if (!(word & RINGQ_ARMED))
 		return;
 	p->ring->backend->kick(p, ringq_other_role(p->role), count);
-	/* Looked at afterwards: who took the kick has said before if it may be lost on him. */
+	/* P5, looked at afterwards: who took the kick has said before if it may be lost on him. */
 	if (ringq_claims(p->ring->geometry.discipline) &&
 	    ringq_load_acquire(&ringq_side_of(p->ring, p->base, ringq_other_role(p->role))->wide))
 		p->ring->backend->kick(p, ringq_other_role(p->role), UINT64_MAX);
@@ -332,22 +335,23 @@ static void ringq_settle(const struct ringq *ring, uint32_t role, uint32_t group
 	__u64 *word = ringq_word_of(ring, ring->base, ringq_other_role(role));
 	uint64_t bit = UINT64_C(1) << group;
 
-	if (ringq_group_sleeps(ring, role, group))
+	if (ringq_group_sleeps(ring, role, group))				/* T1 */
 		return;
 	ringq_delay();
-	__atomic_fetch_and(word, ~bit, __ATOMIC_SEQ_CST);
+	__atomic_fetch_and(word, ~bit, __ATOMIC_SEQ_CST);			/* T2 */
 	ringq_delay();
-	if (!ringq_group_sleeps(ring, role, group))
+	if (!ringq_group_sleeps(ring, role, group))				/* T3 */
 		return;
 	ringq_delay();
-	__atomic_fetch_or(word, bit, __ATOMIC_SEQ_CST);
+	__atomic_fetch_or(word, bit, __ATOMIC_SEQ_CST);				/* T4 */
 	ringq_delay();
-	ringq_kick_group(ring, role, group, UINT64_MAX);
+	ringq_kick_group(ring, role, group, UINT64_MAX);			/* T5 */
 }
 
 void ringq_futex_kick(struct ringq_port *p, uint32_t role, uint64_t count)
 {
 	const struct ringq *ring = p->ring;
+	/* K1 */
 	uint64_t groups = ringq_load_relaxed(ringq_word_of(ring, ring->base,
 							   ringq_other_role(role))) & RINGQ_ARMED;
 
@@ -371,15 +375,16 @@ void ringq_futex_wake_all(struct ringq *ring)
 	for (i = 0; i < ringq_ports(&ring->geometry); i++) {
 		__u32 *wake = ringq_wake_word(ring, i);
 
+		/* A1 */
 		if (!ringq_kick_port(ring, wake, RINGQ_ASLEEP) &&
 		    !ringq_kick_port(ring, wake, RINGQ_POLLED) &&
 		    ringq_load_relaxed(wake) == RINGQ_KICKED)
-			ringq_futex(ring, wake, FUTEX_WAKE, INT_MAX, NULL);
+			ringq_futex(ring, wake, FUTEX_WAKE, INT_MAX, NULL);	/* A2 */
 	}
 	for (role = RINGQ_PRODUCER; role <= RINGQ_CONSUMER; role++) {
 		for (group = 0; group < RINGQ_GROUPS && group < ringq_ports(&ring->geometry);
 		     group++)
-			ringq_settle(ring, role, group);
+			ringq_settle(ring, role, group);			/* A3 */
 	}
 }
 
