@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 """Sleeping on futexes, as lib/wait.c does it: a wake word for each port, a bit of the attention
 word for each group of ports, which is settled after every kick and every sleep, and an agent that
-finds deaths, repairs, and wakes everybody. See wait.py for what is checked, and what a process does.
+finds deaths, repairs, and wakes everybody. See wait.py for what is checked, and what a process
+does.
 
 The agent finds the death of whom it watches. Who sleeps has it watch who has attached, by comparing
 the ring's epoch with the one that he saw last. kernel is what is attached, what is watched, and the

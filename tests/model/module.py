@@ -10,8 +10,8 @@ side only. Beside what wait.py has, a process can eN: take N messages, and sleep
 epoll_wait() before each of them, for ever.
 
 kernel is (who waits, in the order of their arms; who is armed by poll; for each process those who
-were armed when the kick came that woke it; fenced; who is in S2 with no lull since; who has an event
-in epoll, None before it is added). A port waits as long as it is in the first.
+were armed when the kick came that woke it; fenced; who is in S2 with no lull since; who has an
+event in epoll, None before it is added). A port waits as long as it is in the first.
 
 usage: module.py [SCENARIO [RULE]]      RULE is left out, and ought to be caught
 """

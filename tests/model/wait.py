@@ -18,8 +18,8 @@ c close, n attach, rN take N at a time, and sleep until
 there are so many, for ever; oN the same, once; tN once, and may give up whenever it sleeps. Each
 model adds to it.
 
-A state is (memory, buffers, processes, dead, kernel): dead is what each process's death has come to,
-kernel is the model's own. A process is (step, operation, registers, where to return to); the
+A state is (memory, buffers, processes, dead, kernel): dead is what each process's death has come
+to, kernel is the model's own. A process is (step, operation, registers, where to return to); the
 registers are a group, a port, a count, groups, whether it has slept, and what a loop is for.
 """
 import re
@@ -148,7 +148,8 @@ class Waits:
         # Position -> who publishes it. What nobody publishes any more, repair does.
         self.publisher = {int(op[1]): k for k, s in enumerate(sc.scripts) for op in s
                           if op[0] in 'pg'}
-        mem = (0,) * self.stamp + tuple(int(q in sc.there) for q in range(self.positions)) + self.MORE
+        stamps = tuple(int(q in sc.there) for q in range(self.positions))
+        mem = (0,) * self.stamp + stamps + self.MORE
         procs = tuple(('do_op', 0, CLEAR, ()) for s in sc.scripts) + \
             tuple((s, 0, CLEAR, ()) for s in services)
         # The last number: deaths that may come. And the credit for kicks.
@@ -403,8 +404,8 @@ class Waits:
 
 
 def compare_tags(root, model, sources):
-    """What is wrong with the tags, or None. A tag begins the comment at its line. P1 is another line
-    in each discipline."""
+    """What is wrong with the tags, or None. A tag begins the comment at its line. P1 is another
+    line in each discipline."""
     lines = {'P1'}
     for path, tag in sources:
         with open('%s/%s' % (root, path), encoding='utf-8') as f:
