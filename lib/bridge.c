@@ -168,7 +168,7 @@ static void *ringq_bridge_run(void *unused)
 		pthread_mutex_unlock(&bridge.mutex);
 		ringq_delay();
 		/* Whatever it returns: a look. A word that is gone has left the list before. */
-		ringq_waitv(waiters, n);
+		ringq_waitv(waiters, n);					/* B3 */
 	}
 	pthread_mutex_unlock(&bridge.mutex);
 	return NULL;
@@ -368,7 +368,7 @@ bool ringq_bridge_arm(struct ringq_port *p, uint64_t need, uint64_t ends)
 	}
 	if (__atomic_load_n(&b->armed, __ATOMIC_SEQ_CST))			/* E2 */
 		return false;
-	if (!ringq_futex_arm(p, need, ends, RINGQ_POLLED)) {			/* E3 to E5 */
+	if (!ringq_futex_arm(p, need, ends, RINGQ_POLLED)) {			/* E3, E4, E5 */
 		ringq_futex_disarm(p);
 		ringq_bridge_signal(b);
 		return true;

@@ -321,14 +321,17 @@ bool ringq_claim_back(struct ringq_port *p, uint64_t n)
 void ringq_claim_pass_on(struct ringq_port *p)
 {
 	uint32_t other = ringq_other_role(p->role);
-	uint64_t n = ringq_load_relaxed(&p->claims.side->wide) ? UINT64_MAX : 1;	/* X3 */
 
 	if (p->claims.biased)
 		return;
 	ringq_delay();
 	atomic_thread_fence(memory_order_seq_cst);				/* X1 */
-	/* X2 */
-	if (ringq_load_relaxed(ringq_word_of(p->ring, p->base, other)) & RINGQ_ARMED &&
-	    ringq_ready(p, 1))
-		p->ring->backend->kick(p, p->role, n);
+	if (!(ringq_load_relaxed(ringq_word_of(p->ring, p->base, other)) & RINGQ_ARMED) ||
+	    !ringq_ready(p, 1))							/* X2 */
+		return;
+	p->ring->backend->kick(p, p->role, 1);
+	ringq_delay();
+	/* X3, looked at afterwards: who took the kick has said before if it may be lost on him. */
+	if (ringq_load_acquire(&p->claims.side->wide))
+		p->ring->backend->kick(p, p->role, UINT64_MAX);
 }

@@ -375,7 +375,8 @@ void ringq_futex_wake_all(struct ringq *ring)
 	for (i = 0; i < ringq_ports(&ring->geometry); i++) {
 		__u32 *wake = ringq_wake_word(ring, i);
 
-		if (!ringq_kick_port(ring, wake, RINGQ_ASLEEP) &&		/* A1 */
+		/* A1 */
+		if (!ringq_kick_port(ring, wake, RINGQ_ASLEEP) &&
 		    !ringq_kick_port(ring, wake, RINGQ_POLLED) &&
 		    ringq_load_relaxed(wake) == RINGQ_KICKED)
 			ringq_futex(ring, wake, FUTEX_WAKE, INT_MAX, NULL);	/* A2 */

@@ -20,6 +20,8 @@ from futexes import Futexes
 from wait import ASLEEP, AWAKE, CLEAR, EPOCH, G, I, INDEX, KICKED, LIVE, MODE, N, POLLED, \
     WAKE, WORD, Scenario
 
+SOURCES = (('lib/bridge.c', '[EB].'),)
+
 SCENARIOS = {
     'loop': Scenario('p0 p1', 'b1'),
     'dies': Scenario('p0', 'b1', deaths=2),

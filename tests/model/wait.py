@@ -404,12 +404,14 @@ class Waits:
 
 
 def compare_tags(root, model, sources):
-    """What is wrong with the tags, or None. A tag begins the comment at its line. P1 is another
+    """What is wrong with the tags, or None. A comment at the line begins with them. P1 is another
     line in each discipline."""
-    lines = {'P1'}
+    lines = {'P1'} & model.tags()
     for path, tag in sources:
         with open('%s/%s' % (root, path), encoding='utf-8') as f:
-            lines.update(re.findall(r'/\*\s(%s)\b' % tag.replace('.', '[0-9]'), f.read()))
+            tag = tag.replace('.', '[0-9]')
+            for comment in re.findall(r'/\*\s((?:(?:%s)\b(?:, )?)+)' % tag, f.read()):
+                lines.update(re.findall(tag, comment))
     steps = model.tags()
     if steps == lines:
         return None

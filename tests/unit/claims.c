@@ -856,6 +856,57 @@ static void kept(void **state)
 	ringq_leave(ring);
 }
 
+static struct {
+	const struct ringq_backend *real;
+	struct ringq_side *side;
+	uint64_t kicks[2];
+	unsigned int n;
+} passed;
+
+/* The kick goes to one who needs more, and has said so just before he slept. */
+static void kick_in_vain(struct ringq_port *p, uint32_t role, uint64_t count)
+{
+	assert_true(passed.n < 2);
+	passed.kicks[passed.n++] = count;
+	__atomic_store_n(&passed.side->wide, 1, __ATOMIC_SEQ_CST);
+	passed.real->kick(p, role, count);
+}
+
+/*
+ * By hand, for it takes a few instructions: a wake-up is passed on to a port that cannot use it.
+ * So whether there are such ports is looked at after the kick, and then all are kicked.
+ */
+static void passed_on_in_vain(void **state)
+{
+	struct ringq *ring = make(RINGQ_MPMC, RINGQ_PRIVATE, WAIT, 8, 8);
+	struct ringq_backend backend = *ring->backend;
+	struct ringq_port out, in[2];
+	uint64_t msg = 0;
+
+	(void)state;
+	attach(ring, RINGQ_PRODUCER, &out);
+	attach(ring, RINGQ_CONSUMER, &in[0]);
+	attach(ring, RINGQ_CONSUMER, &in[1]);
+	/* Both by CAS. */
+	assert_int_equal(ringq_recv(&in[0], &msg, RINGQ_NOWAIT), -EAGAIN);
+	assert_int_equal(ringq_send(&out, &msg, RINGQ_NOWAIT), 1);
+	backend.kick = kick_in_vain;
+	passed.real = ring->backend;
+	passed.side = in[0].claims.side;
+	ring->backend = &backend;
+	/* Somebody is armed. */
+	__atomic_fetch_or(ringq_word_of(ring, ring->base, RINGQ_PRODUCER), 2, __ATOMIC_SEQ_CST);
+	ringq_claim_pass_on(&in[0]);
+	ring->backend = passed.real;
+	assert_int_equal(passed.n, 2);
+	assert_int_equal(passed.kicks[0], 1);
+	assert_true(passed.kicks[1] == UINT64_MAX);
+	ringq_detach(&out);
+	ringq_detach(&in[0]);
+	ringq_detach(&in[1]);
+	ringq_leave(ring);
+}
+
 /* Arguments and the wrong side. */
 static void misuse(void **state)
 {
@@ -887,6 +938,7 @@ int main(void)
 		cmocka_unit_test(come_and_go),
 		cmocka_unit_test(visitors),
 		cmocka_unit_test(overtaken),
+		cmocka_unit_test(passed_on_in_vain),
 		cmocka_unit_test(closed_at_once),
 		cmocka_unit_test(all_but_tombstones),
 		cmocka_unit_test(gap_of_messages),
