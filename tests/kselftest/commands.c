@@ -56,6 +56,12 @@ static bool has_commands(void)
 	return info.features & RINGQ_FEATURE_URING_CMD;
 }
 
+/* Then the port is armed before the command has looked for the last time. */
+static bool begins_elsewhere(const FIXTURE_VARIANT(command) *variant)
+{
+	return variant->flags & IOSQE_ASYNC || variant->setup & IORING_SETUP_SQPOLL;
+}
+
 FIXTURE_SETUP(command)
 {
 	struct ringq_geometry g = geometry_of(8, 16);
@@ -220,7 +226,7 @@ TEST_F(command, kick)
 		ASSERT_EQ(RINGQ_EVENT_READY, result(&self->iou));
 		ASSERT_EQ(1, consume(&self->consumer, 1));
 		/* Nor does it leave an arm behind, unless it was told while it looked. */
-		if (!variant->flags && !(variant->setup & IORING_SETUP_SQPOLL))
+		if (!begins_elsewhere(variant))
 			ASSERT_EQ(0, attention(&self->producer) & RINGQ_ARMED);
 		ASSERT_EQ(0, port_kick(&self->producer, 1));
 	}
@@ -388,11 +394,14 @@ TEST_F(command, canceled)
 TEST_F(command, canceled_when_it_is_done)
 {
 	struct iou other;
+	int err;
 
 	ASSERT_EQ(0, iou_open(&other, 0));
 	ASSERT_TRUE(BEGIN(&self->consumer, 1, 0, &self->producer));
 	publish(&self->producer, 1);
-	EXPECT_EQ(0, ask(&other, cancel_sqe(&self->consumer), 0));
+	err = ask(&other, cancel_sqe(&self->consumer), 0);
+	/* Another thread that issues it may just have seen it. */
+	EXPECT_TRUE(err == 0 || (err == -ENOENT && begins_elsewhere(variant)));
 	EXPECT_EQ(RINGQ_EVENT_READY, result(&self->iou));
 }
 
