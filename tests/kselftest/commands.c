@@ -209,6 +209,8 @@ TEST_F(command, arguments)
 	EXPECT_EQ(0, peer_end(&child));
 	/* None of this has left a command behind. */
 	EXPECT_EQ(-ENOENT, ASK(cancel_sqe(&self->consumer)));
+	/* Whatever is there. */
+	publish(&self->producer, 1);
 	EXPECT_EQ(0, call(self->consumer.fd, RINGQ_IOC_DETACH, NULL));
 	EXPECT_EQ(-ESTALE, ASK(wait_sqe(&self->consumer, 1, 0)));
 	EXPECT_EQ(-ESTALE, ASK(cancel_sqe(&self->consumer)));
