@@ -14,7 +14,11 @@
 
 #define AWAKE	10000000
 #define SLEEPY	20000
-#define SETTLED	1000	/* messages that belong to the set-up */
+/*
+ * Messages that belong to the set-up. More than the ring has room for, so that both are attached
+ * when the producer has sent them: an attach has the agent poked.
+ */
+#define SETTLED	4096
 #define PAUSE	100	/* messages between two */
 
 RINGQ_TYPED(words, uint64_t, spsc);
@@ -43,6 +47,8 @@ static int produce(int fd, int sleepy, uint64_t n)
 			usleep(100);
 	}
 	say("end\n");
+	/* Whose detach has the other's agent poked, too. */
+	ringq_drain(&producer.port, RINGQ_FOREVER);
 	ringq_detach(&producer.port);
 	ringq_leave(ring);
 	return r != 1;
