@@ -45,7 +45,7 @@ all: lib program
 
 lib: $(BUILD)/libringq.a $(BUILD)/libringq.so
 program: $(BUILD)/ringq
-tests: $(UNIT_TESTS) $(BUILD)/conformance $(BUILD)/stream examples
+tests: $(UNIT_TESTS) $(BUILD)/conformance $(BUILD)/stream $(BUILD)/handover examples
 examples: $(EXAMPLES)
 kselftest: $(KSELFTESTS)
 
@@ -77,11 +77,11 @@ $(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libringq.a
 $(BUILD)/conformance: $(call objects,tests/conformance) $(BUILD)/libringq.a
 	$(LINK) -pthread -o $@ $^
 
-$(BUILD)/stream: $(call objects,tests/strace) $(BUILD)/libringq.a
+$(BUILD)/stream $(BUILD)/handover: $(BUILD)/%: $(BUILD)/tests/strace/%.o $(BUILD)/libringq.a
 	$(LINK) -pthread -o $@ $^
 
 $(BUILD)/soak: $(call objects,tests/soak) $(BUILD)/libringq.a
-	$(LINK) -pthread -o $@ $^
+	$(LINK) -pthread -o $@ $^ -luring
 
 $(BUILD)/examples/%: $(BUILD)/tools/examples/%.o $(BUILD)/libringq.a
 	@mkdir -p $(@D)
@@ -133,7 +133,7 @@ check:
 	@tests/check
 
 soak:
-	@tests/setup build
+	@tests/setup build check
 	@$(MAKE) --no-print-directory -s BUILD=build/delays DELAYS=1 build/delays/soak
 	@build/delays/soak --seconds=$(TIME)
 

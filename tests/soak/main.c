@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 /*
- * Wake-ups, until one is lost: soak [--seconds=N]
+ * Wake-ups, until one is lost: soak [--seconds=N] [--memory=NAME]
  *
  * Tokens go round between two rings, through workers that take one from the first and put it
  * into the second, and workers that take it back. With one token and two workers it is a
@@ -17,15 +17,12 @@
 #include "soak.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -34,12 +31,8 @@
 
 #define GRACE	30	/* seconds; it ends hangs and measures nothing */
 #define WORKERS	8
+#define MEMORIES	2	/* of one run */
 #define NS	INT64_C(1000000000)
-
-/* How a worker waits: by a strategy of the port, or by its descriptor. */
-enum how { BLOCK, PHASED, TIMED, POLL, EDGE, HOWS };
-
-static const char *const hows[HOWS] = { "block", "phased", "timed", "poll", "edge" };
 
 /* How many go round. */
 static const struct shape {
@@ -62,7 +55,7 @@ static const struct shape {
 struct row {
 	const struct shape *shape;
 	uint32_t memory;
-	enum how how;
+	enum soak_how how;
 };
 
 /* What the workers of a row tell, in memory that is shared. */
@@ -91,81 +84,6 @@ static bool stopped(void)
 	return ringq_load_relaxed(&shared->stop);
 }
 
-/* A worker's port, and what it waits by. */
-struct side {
-	struct ringq_port port;
-	enum how how;
-	int epoll;
-};
-
-static int side_open(struct side *s, struct ringq *ring, enum ringq_role role, enum how how)
-{
-	struct epoll_event event = {
-		.events = (role == RINGQ_CONSUMER ? EPOLLIN : EPOLLOUT) | EPOLLET,
-	};
-	int r = ringq_attach(ring, role, &s->port);
-
-	s->how = how;
-	s->epoll = -1;
-	if (r < 0)
-		return r;
-	ringq_set_strategy(&s->port, how == BLOCK ? RINGQ_STRATEGY_BLOCK : RINGQ_STRATEGY_PHASED);
-	if (how != EDGE)
-		return 0;
-	s->epoll = epoll_create1(EPOLL_CLOEXEC);
-	return epoll_ctl(s->epoll, EPOLL_CTL_ADD, ringq_port_fd(&s->port), &event) ? -errno : 0;
-}
-
-static void side_close(struct side *s)
-{
-	if (s->epoll >= 0)
-		close(s->epoll);
-	ringq_detach(&s->port);
-}
-
-/* Until it is worth trying again. The end of a row closes its rings, so nobody stays here. */
-static int side_await(struct side *s)
-{
-	struct epoll_event event;
-	struct pollfd p = {
-		.events = s->port.role == RINGQ_CONSUMER ? POLLIN : POLLOUT,
-	};
-	int r;
-
-	if (s->how == POLL) {
-		p.fd = ringq_port_fd(&s->port);
-		return p.fd < 0 ? p.fd : poll(&p, 1, -1);
-	}
-	r = ringq_arm(&s->port);
-	return r ? r : epoll_wait(s->epoll, &event, 1, -1);
-}
-
-static int64_t side_timeout(const struct side *s)
-{
-	if (s->how == POLL || s->how == EDGE)
-		return RINGQ_NOWAIT;
-	return s->how == TIMED ? 1 + (int64_t)soak_random(200000) : RINGQ_FOREVER;
-}
-
-/* Sends or receives one: 1; the end: 0 or an error. */
-static int side_move(struct side *s, uint64_t *token)
-{
-	int r;
-
-	for (;;) {
-		if (s->port.role == RINGQ_CONSUMER)
-			r = ringq_recv(&s->port, token, side_timeout(s));
-		else
-			r = ringq_send(&s->port, token, side_timeout(s));
-		if (r == -EAGAIN)
-			r = side_await(s);
-		else if (r != -ETIMEDOUT)
-			return r;
-		if (r < 0 && r != -ETIMEDOUT)
-			return r;
-	}
-}
-
 static void pin(const struct row *row, uint32_t me)
 {
 	cpu_set_t all, one;
@@ -187,18 +105,18 @@ static void pin(const struct row *row, uint32_t me)
 
 static int work(const struct row *row, struct ringq *from, struct ringq *to, struct worker *w)
 {
-	struct side in, out;
+	struct soak_side in, out;
 	uint64_t token;
 	int r;
 
-	r = side_open(&in, from, RINGQ_CONSUMER, row->how);
+	r = soak_open(&in, from, RINGQ_CONSUMER, row->how);
 	if (r < 0)
 		return r;
-	r = side_open(&out, to, RINGQ_PRODUCER, row->how);
+	r = soak_open(&out, to, RINGQ_PRODUCER, row->how);
 	while (r >= 0 && !stopped()) {
-		r = side_move(&in, &token);
+		r = soak_move(&in, &token);
 		if (r > 0)
-			r = side_move(&out, &token);
+			r = soak_move(&out, &token);
 		if (r <= 0)
 			break;
 		ringq_store_relaxed(&w->rounds, w->rounds + 1);
@@ -206,8 +124,8 @@ static int work(const struct row *row, struct ringq *from, struct ringq *to, str
 	/* Who sees that it is over tells who sleeps. */
 	ringq_close(&in.port);
 	ringq_close(&out.port);
-	side_close(&in);
-	side_close(&out);
+	soak_close(&in);
+	soak_close(&out);
 	if (stopped() && (r == -EPIPE || r >= 0))
 		return 0;
 	return r < 0 ? r : -EPIPE;
@@ -387,65 +305,92 @@ static int run(const struct row *row, int64_t ns)
 
 struct total {
 	uint64_t rounds, sleeps;
-	int failed;
 };
 
-static void run_rows(struct total *total, int64_t ns)
+static void run_row(struct total *total, const struct row *row, int64_t ns)
 {
-	static const uint32_t memories[] = { RINGQ_PRIVATE, RINGQ_MEMFD };
-	uint64_t sleeps;
-	struct row row;
-	uint32_t s, m, i;
-	int r;
+	uint64_t sleeps = 0;
+	uint32_t i;
+	int r = run(row, ns);
+
+	for (i = 0; i < WORKERS; i++)
+		sleeps += shared->worker[i].sleeps;
+	total->rounds += rounds();
+	total->sleeps += sleeps;
+	printf("%s - %s, %s, %s: %llu rounds, %llu sleeps%s%s\n", r ? "FAIL" : "ok",
+	       row->shape->name, ringq_memory_name(row->memory), soak_how(row->how),
+	       (unsigned long long)rounds(), (unsigned long long)sleeps, r ? ": " : "",
+	       r == -EDEADLK ? "a wake-up was lost" : r ? ringq_strerror(r) : "");
+	fflush(stdout);
+	if (r)
+		exit(1);
+}
+
+#define ROWS (sizeof(shapes) / sizeof(shapes[0]) * MEMORIES * HOWS)
+
+/* The table. */
+static uint32_t fill_rows(struct row *rows, const uint32_t *memories, uint32_t count)
+{
+	uint32_t s, m, n = 0;
+	enum soak_how how;
 
 	for (s = 0; s < sizeof(shapes) / sizeof(shapes[0]); s++) {
-		for (m = 0; m < 2; m++) {
-			for (row.how = 0; row.how < HOWS; row.how++) {
-				row.shape = &shapes[s];
-				row.memory = memories[m];
-				r = run(&row, ns);
-				sleeps = 0;
-				for (i = 0; i < WORKERS; i++)
-					sleeps += shared->worker[i].sleeps;
-				total->rounds += rounds();
-				total->sleeps += sleeps;
-				printf("%s - %s, %s, %s: %llu rounds, %llu sleeps%s%s\n",
-				       r ? "FAIL" : "ok", row.shape->name,
-				       ringq_memory_name(row.memory), hows[row.how],
-				       (unsigned long long)rounds(), (unsigned long long)sleeps,
-				       r ? ": " : "", r == -EDEADLK ? "a wake-up was lost" :
-				       r ? ringq_strerror(r) : "");
-				fflush(stdout);
-				if (r)
-					exit(1);
+		for (m = 0; m < count; m++) {
+			for (how = 0; how < HOWS; how++) {
+				if (soak_can(how, memories[m]))
+					rows[n++] = (struct row){ &shapes[s], memories[m], how };
 			}
 		}
 	}
+	return n;
 }
 
-#define ROWS (sizeof(shapes) / sizeof(shapes[0]) * 2 * HOWS)
+static int usage(void)
+{
+	fprintf(stderr, "usage: soak [--seconds=N] [--memory=private|memfd|device]\n");
+	return 2;
+}
+
+/* A memory of that name, or RINGQ_AUTO. */
+static uint32_t memory_of(const char *name)
+{
+	uint32_t memory;
+
+	for (memory = RINGQ_DEVICE; memory <= RINGQ_PRIVATE; memory++) {
+		if (!strcmp(name, ringq_memory_name(memory)))
+			return memory;
+	}
+	return RINGQ_AUTO;
+}
 
 int main(int argc, char **argv)
 {
+	uint32_t memories[MEMORIES] = { RINGQ_PRIVATE, RINGQ_MEMFD }, count = MEMORIES, n, i;
 	struct total total = { 0 };
-	int64_t seconds = 60, ns;
+	struct row rows[ROWS];
+	int64_t seconds = 60;
 
-	if (argc == 2 && !strncmp(argv[1], "--seconds=", 10))
-		seconds = atoll(argv[1] + 10);
-	else if (argc != 1)
-		seconds = 0;
-	if (seconds <= 0) {
-		fprintf(stderr, "usage: soak [--seconds=N]\n");
-		return 2;
+	for (i = 1; i < (uint32_t)argc; i++) {
+		if (!strncmp(argv[i], "--seconds=", 10)) {
+			seconds = atoll(argv[i] + 10);
+		} else if (!strncmp(argv[i], "--memory=", 9)) {
+			memories[0] = memory_of(argv[i] + 9);
+			count = 1;
+		} else {
+			return usage();
+		}
 	}
+	if (seconds <= 0 || memories[0] == RINGQ_AUTO)
+		return usage();
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 		      -1, 0);
 	if (shared == MAP_FAILED) {
 		perror("soak: mmap");
 		return 2;
 	}
-	ns = seconds * NS / ROWS;
-	run_rows(&total, ns);
+	n = fill_rows(rows, memories, count);
+	for (i = 0; i < n; i++)
+		run_row(&total, &rows[i], seconds * NS / n);
 	printf("# %llu rounds and %llu sleeps, none lost\n", (unsigned long long)total.rounds,
 	       (unsigned long long)total.sleeps);
 	return 0;
