@@ -34,8 +34,9 @@ static const char doc[] =
 	"and through broadcast, each against the control after the slash: cas, a bounded queue in "
 	"which all claim by compare-and-swap; stamps, its cells with one thread a side and no "
 	"claims; indices, as above. Or wake: round trips of two threads that sleep at every turn, "
-	"against an eventfd, a pipe and a bare futex in each direction. RATIO is ringq's figure divided by the control's: of rates "
-	"more is better, of round trips less. LOST is the share of messages that a reader of a "
+	"against an eventfd, a pipe and a bare futex in each direction. Or parts: ringq against itself "
+	"without the look whether somebody sleeps. RATIO is ringq's figure divided by the control's: "
+	"of rates more is better, of round trips less. LOST is the share of messages that a reader of a "
 	"lossy ring was told it had lost; its rate is of those that it got. "
 	"Every message is read in full and checked; a wrong one ends the program with status 1.\n"
 	"\n"
@@ -357,7 +358,9 @@ enum {
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
-	static const struct bench_set *const sets[] = { &bench_spsc, &bench_many, &bench_wake };
+	static const struct bench_set *const sets[] = {
+		&bench_spsc, &bench_many, &bench_wake, &bench_parts,
+	};
 	struct bench *b = state->input;
 	unsigned int i;
 	int memory;

@@ -51,7 +51,7 @@ _ringq() {
 		fi
 		;;
 	job) [ $files -eq 0 ] && compopt -o default ;;
-	bench) mapfile -t COMPREPLY < <(compgen -W "spsc many wake" -- "$cur") ;;
+	bench) mapfile -t COMPREPLY < <(compgen -W "spsc many wake parts" -- "$cur") ;;
 	esac
 }
 

@@ -8,9 +8,12 @@
 
 #include <stdint.h>
 
+/*
+ * These say which way a branch goes, and nothing else: a called function with attribute cold makes
+ * gcc put whatever it thinks comes after the call out of line, at times the rest of a hot loop.
+ */
 #define ringq_likely(x)		__builtin_expect(!!(x), 1)
 #define ringq_unlikely(x)	__builtin_expect(!!(x), 0)
-#define ringq_cold		__attribute__((cold))
 #define ringq_inline		static inline __attribute__((always_inline))
 
 #define ringq_load_relaxed(p)	__atomic_load_n(p, __ATOMIC_RELAXED)

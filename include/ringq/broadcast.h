@@ -100,11 +100,11 @@ extern "C" {
 #endif
 
 /* The paths that are not fast; lib/broadcast.c. */
-ringq_cold int ringq_lossy_room(struct ringq_port *port, uint64_t need);
-ringq_cold int ringq_lossy_look(struct ringq_port *port, int64_t timeout);
-ringq_cold int ringq_lossy_overrun(struct ringq_port *port);
-ringq_cold int ringq_latest_look(struct ringq_port *port, int64_t timeout);
-ringq_cold int ringq_latest_again(struct ringq_port *port, uint64_t tail);
+int ringq_lossy_room(struct ringq_port *port, uint64_t need);
+int ringq_lossy_look(struct ringq_port *port, int64_t timeout);
+int ringq_lossy_overrun(struct ringq_port *port);
+int ringq_latest_look(struct ringq_port *port, int64_t timeout);
+int ringq_latest_again(struct ringq_port *port, uint64_t tail);
 
 #ifdef __cplusplus
 }

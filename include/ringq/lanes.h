@@ -95,8 +95,8 @@ extern "C" {
 #endif
 
 /* The paths that are not fast; lib/lanes.c. */
-ringq_cold int ringq_lanes_look(struct ringq_port *port, int64_t timeout);
-ringq_cold void ringq_lanes_let_go(struct ringq_port *port);
+int ringq_lanes_look(struct ringq_port *port, int64_t timeout);
+void ringq_lanes_let_go(struct ringq_port *port);
 
 #ifdef __cplusplus
 }

@@ -67,10 +67,10 @@ extern "C" {
 #endif
 
 /* The paths that are not fast; lib/lossy_records.c. */
-ringq_cold int ringq_lossy_records_room(struct ringq_port *port, uint32_t size);
-ringq_cold int ringq_lossy_records_look(struct ringq_port *port, struct ringq_found *found,
+int ringq_lossy_records_room(struct ringq_port *port, uint32_t size);
+int ringq_lossy_records_look(struct ringq_port *port, struct ringq_found *found,
 					int64_t timeout);
-ringq_cold int ringq_lossy_records_overrun(struct ringq_port *port);
+int ringq_lossy_records_overrun(struct ringq_port *port);
 
 #ifdef __cplusplus
 }

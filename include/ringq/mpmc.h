@@ -103,7 +103,7 @@ extern "C" {
 int64_t ringq_mpmc_room(struct ringq_port *port, uint64_t least, uint64_t most, int64_t timeout);
 int64_t ringq_mpmc_look(struct ringq_port *port, uint64_t most, int64_t timeout);
 /* Gives back what is held beyond the first n, which are published. */
-ringq_cold void ringq_mpmc_give_back(struct ringq_port *port, uint64_t n);
+void ringq_mpmc_give_back(struct ringq_port *port, uint64_t n);
 
 #ifdef __cplusplus
 }

@@ -92,10 +92,10 @@ extern "C" {
 #endif
 
 /* The paths that are not fast; lib/records.c. */
-ringq_cold int ringq_records_room(struct ringq_port *port, uint32_t size, int64_t timeout);
-ringq_cold int ringq_records_look(struct ringq_port *port, struct ringq_found *found,
+int ringq_records_room(struct ringq_port *port, uint32_t size, int64_t timeout);
+int ringq_records_look(struct ringq_port *port, struct ringq_found *found,
 				  int64_t timeout);
-ringq_cold int ringq_records_corrupt(struct ringq_port *port);
+int ringq_records_corrupt(struct ringq_port *port);
 
 #ifdef __cplusplus
 }

@@ -71,9 +71,9 @@ extern "C" {
 #endif
 
 /* The paths that are not fast; lib/spsc.c. */
-ringq_cold int ringq_spsc_room(struct ringq_port *port, uint64_t need, int64_t timeout);
-ringq_cold int ringq_spsc_look(struct ringq_port *port, int64_t timeout);
-ringq_cold int64_t ringq_time_left(int64_t *deadline, int64_t timeout);
+int ringq_spsc_room(struct ringq_port *port, uint64_t need, int64_t timeout);
+int ringq_spsc_look(struct ringq_port *port, int64_t timeout);
+int64_t ringq_time_left(int64_t *deadline, int64_t timeout);
 
 #ifdef __cplusplus
 }
@@ -119,12 +119,14 @@ ringq_inline void ringq_spsc_step(struct ringq_port *p, uint32_t size, uint64_t 
 	if (ringq_spsc_is_line(size)) {
 		uint32_t end = ringq_per_line(size) * size;
 
-		p->elem += n * size;
-		if (((uintptr_t)p->elem & (RINGQ_LINE - 1)) != end)
-			return;
-		p->elem += RINGQ_LINE - end;
-		if (ringq_unlikely(p->elem == p->data_end))
-			p->elem = p->data;
+		unsigned char *elem = p->elem + n * size;
+
+		if (((uintptr_t)elem & (RINGQ_LINE - 1)) == end) {
+			elem += RINGQ_LINE - end;
+			if (ringq_unlikely(elem == p->data_end))
+				elem = p->data;
+		}
+		p->elem = elem;
 	} else {
 		p->elem += ringq_round_up(size, RINGQ_LINE);
 		p->stamp++;

@@ -42,7 +42,7 @@ extern "C" {
 #endif
 
 /* The attention word of this side is not zero: fence if asked to, then wake up to count. */
-ringq_cold void ringq_attend(struct ringq_port *port, uint64_t count);
+void ringq_attend(struct ringq_port *port, uint64_t count);
 
 #ifdef __cplusplus
 }
