@@ -898,7 +898,8 @@ int ringq_is_drained(struct ringq_port *port);
 
 /**
  * ringq_until - a time-out that ends at a certain time
- * @deadline: of CLOCK_MONOTONIC, in nanoseconds; RINGQ_FOREVER stays that.
+ * @deadline: of CLOCK_MONOTONIC, as it is in the time namespace of the caller, in nanoseconds;
+ *	RINGQ_FOREVER stays that.
  *
  * Returns the time-out for a call that is made now. If the time is past it is the shortest there
  * is, so that the call tries once and says -ETIMEDOUT.

@@ -6,7 +6,11 @@
  */
 #include "conformance.h"
 
+#include <sched.h>
 #include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* Passes the time so that a peer that spins a while may or may not have fallen asleep. */
 static void dawdle(void)
@@ -250,6 +254,55 @@ static void drain_in_vain(uint64_t size)
 	ringq_leave(ring);
 }
 
+/* A time-out comes when the time is over, as the clock says that the caller sees, and not before. */
+static void run_out_of_time(void)
+{
+	struct ringq *ring = conf_ring(sizeof(uint64_t), 1, 0);
+	const int64_t timeout = 20 * MS;
+	struct ringq_port out, in;
+	uint64_t got = 0, n = 0;
+	int64_t begin;
+
+	EXPECT(ringq_attach(ring, RINGQ_PRODUCER, &out), 0);
+	EXPECT(ringq_attach(ring, RINGQ_CONSUMER, &in), 0);
+	begin = conf_now();
+	EXPECT(conf_recv(&in, &got, timeout), -ETIMEDOUT);
+	CHECK(conf_now() - begin >= timeout, "after %lld ns", (long long)(conf_now() - begin));
+	begin = conf_now();
+	EXPECT(conf_recv(&in, &got, ringq_until(begin + timeout)), -ETIMEDOUT);
+	CHECK(conf_now() - begin >= timeout, "after %lld ns", (long long)(conf_now() - begin));
+	while (conf_send(&out, &n, RINGQ_NOWAIT) == 1)
+		n++;
+	begin = conf_now();
+	EXPECT(conf_send(&out, &n, timeout), -ETIMEDOUT);
+	CHECK(conf_now() - begin >= timeout, "after %lld ns", (long long)(conf_now() - begin));
+	ringq_detach(&out);
+	ringq_detach(&in);
+	ringq_leave(ring);
+}
+
+/* Where CLOCK_MONOTONIC is 11 days ahead of the kernel's own, or has only just begun. */
+static void time_namespace(uint64_t ahead)
+{
+	int64_t offset = ahead ? 1000000 : 1 - conf_now() / (1000 * MS);
+	int status = -1;
+	FILE *f;
+	pid_t pid;
+
+	EXPECT(unshare(CLONE_NEWTIME), 0);
+	f = fopen("/proc/self/timens_offsets", "w");
+	CHECK(f && fprintf(f, "monotonic %lld 0\n", (long long)offset) > 0 && fclose(f) == 0,
+	      "no time namespace: errno %d", errno);
+	/* It is for children. */
+	pid = fork();
+	if (pid == 0) {
+		run_out_of_time();
+		_exit(0);
+	}
+	EXPECT(waitpid(pid, &status, 0), pid);
+	EXPECT(status, 0);
+}
+
 const struct conf_case conf_waiting[] = {
 	{ "ping-pong", ping_pong, 0, 0 },
 	{ "ping-pong-fenced", ping_pong, RINGQ_FENCE, 0 },
@@ -258,6 +311,8 @@ const struct conf_case conf_waiting[] = {
 	{ "trickle-64", trickle, 64, 0 },
 	{ "race-time-out", race_time_out, 8, 0 },
 	{ "send-many-in-part", send_many_in_part, 0, CONF_ELEMENTS },
+	{ "time-ahead", time_namespace, 1, CONF_SPSC },
+	{ "time-behind", time_namespace, 0, CONF_SPSC },
 	{ "drain-8", drain, 8, 0 },
 	{ "drain-1264", drain, 1264, 0 },
 	{ "drain-in-vain-8", drain_in_vain, 8, CONF_KEEPS },
