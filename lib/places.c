@@ -95,6 +95,23 @@ void ringq_places_idle(struct ringq_port *p)
 }
 
 /*
+ * The ring is closed for both sides. Who does it may die between the two: who buries him finds
+ * the one and does the other.
+ */
+static void ringq_places_shut(struct ringq *ring)
+{
+	__atomic_fetch_or(ringq_word_of(ring, ring->base, RINGQ_PRODUCER), RINGQ_CLOSED,
+			  __ATOMIC_SEQ_CST);
+	__atomic_fetch_or(ringq_word_of(ring, ring->base, RINGQ_CONSUMER), RINGQ_CLOSED,
+			  __ATOMIC_SEQ_CST);
+}
+
+static bool ringq_places_closed(const struct ringq *ring)
+{
+	return ringq_load_acquire(ringq_word_of(ring, ring->base, RINGQ_PRODUCER)) & RINGQ_CLOSED;
+}
+
+/*
  * Port index of a role is no more. If it was the last of its side, and the ring does not wait
  * for a successor, the other side is told that this is the end.
  */
@@ -128,6 +145,8 @@ bool ringq_places_bury_one(struct ringq *ring, uint32_t role, uint32_t index)
 		ringq_futex_wake_all(ring);
 		return false;
 	}
+	if (ringq_places_closed(ring))
+		ringq_places_shut(ring);
 	ringq_places_end(ring, role, index, RINGQ_PORT_DEAD);
 	return true;
 }
@@ -340,10 +359,7 @@ int ringq_places_close(struct ringq_port *p)
 
 	if (r < 0)
 		return r;
-	__atomic_fetch_or(ringq_word_of(ring, ring->base, RINGQ_PRODUCER), RINGQ_CLOSED,
-			  __ATOMIC_SEQ_CST);
-	__atomic_fetch_or(ringq_word_of(ring, ring->base, RINGQ_CONSUMER), RINGQ_CLOSED,
-			  __ATOMIC_SEQ_CST);
+	ringq_places_shut(ring);
 	ringq_futex_wake_all(ring);
 	ringq_places_unlock(ring);
 	return 0;
