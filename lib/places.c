@@ -11,8 +11,9 @@
  *
  * What a kill leaves in ringq_places_attach(): before the page says LIVE, a page that is
  * free as before; after it, a LIVE page whose lock is gone, which the next attacher or any
- * agent buries. In ringq_places_detach() and ringq_places_bury() the ends are told before
- * the page changes state, so that whoever runs them again tells them again.
+ * agent buries. In ringq_places_detach() and ringq_places_bury() the ends are told, and all
+ * sleepers woken, before the page changes state: a page that is LEFT is buried by nobody. As
+ * long as it is LIVE, whoever runs them again tells them again.
  */
 #include "internal.h"
 
@@ -130,9 +131,9 @@ static void ringq_places_end(struct ringq *ring, uint32_t role, uint32_t index, 
 				  state == RINGQ_PORT_DEAD ? RINGQ_DEAD : RINGQ_GONE,
 				  __ATOMIC_SEQ_CST);
 	__atomic_store_n(&page->wake, RINGQ_AWAKE, __ATOMIC_SEQ_CST);
-	__atomic_store_n(&page->state, state, __ATOMIC_RELEASE);
 	ringq_epoch_next(ring);
 	ringq_futex_wake_all(ring);
+	__atomic_store_n(&page->state, state, __ATOMIC_RELEASE);
 }
 
 bool ringq_places_bury_one(struct ringq *ring, uint32_t role, uint32_t index)
