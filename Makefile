@@ -4,6 +4,7 @@
 # make run          a real file through a ring, with and without kills [FILE=...]
 # make run-vm       the same through /dev/ringq, in a guest [KERNEL=6.12]
 # make check        all the tests, guests included
+# make step         a kill at every instruction of every operation: some hours
 # make soak         wake-ups under random delays [TIME=600, in seconds]
 # make examples     build/examples/, of the sources in tools/examples/; some need other libraries
 # make modules      the kernel module, for the kernel of KDIR=/lib/modules/.../build
@@ -45,7 +46,7 @@ all: lib program
 
 lib: $(BUILD)/libringq.a $(BUILD)/libringq.so
 program: $(BUILD)/ringq
-tests: $(UNIT_TESTS) $(BUILD)/conformance $(BUILD)/stream $(BUILD)/handover examples
+tests: $(UNIT_TESTS) $(BUILD)/conformance $(BUILD)/stream $(BUILD)/handover $(BUILD)/step examples
 examples: $(EXAMPLES)
 kselftest: $(KSELFTESTS)
 
@@ -79,6 +80,10 @@ $(BUILD)/conformance: $(call objects,tests/conformance) $(BUILD)/libringq.a
 
 $(BUILD)/stream $(BUILD)/handover: $(BUILD)/%: $(BUILD)/tests/strace/%.o $(BUILD)/libringq.a
 	$(LINK) -pthread -o $@ $^
+
+# Bound when it starts: an operation is not to be stepped through the linker.
+$(BUILD)/step: $(call objects,tests/step) $(BUILD)/libringq.a
+	$(LINK) -pthread -Wl,-z,now -o $@ $^
 
 $(BUILD)/soak: $(call objects,tests/soak) $(BUILD)/libringq.a
 	$(LINK) -pthread -o $@ $^ -luring
@@ -132,6 +137,11 @@ check:
 	@tests/setup build check vm
 	@tests/check
 
+step:
+	@tests/setup build
+	@$(MAKE) --no-print-directory -s build/step
+	@build/step --every=1
+
 soak:
 	@tests/setup build check
 	@$(MAKE) --no-print-directory -s BUILD=build/delays DELAYS=1 build/delays/soak
@@ -177,4 +187,4 @@ distclean:
 	rm -rf build compile_commands.json
 
 -include $(shell find $(BUILD)/lib $(BUILD)/tools $(BUILD)/tests -name '*.d' 2>/dev/null)
-.PHONY: all lib program tests examples kselftest modules run run-vm check soak install clean distclean
+.PHONY: all lib program tests examples kselftest modules run run-vm check step soak install clean distclean

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * A process is killed after each of its instructions, between the first and the last of ours in
+ * an operation: step [--memory=memfd|device] [--every=N] [--seconds=N] [--list] [PATTERN...]
+ *
+ * Each operation of each kind of ring is a cell, for each way in which others are there besides
+ * (table.c). In a cell the victim's path is recorded once; then it dies, in a new ring each time,
+ * at every instruction of it that has stored something that others can see, or was a system
+ * call: between these all deaths are the same to those who live. And, to see that they are, at
+ * one in N of the others (by default 64; 1: at each). What is true afterwards is judged by
+ * judge.c, and what was left out is printed.
+ *
+ * With a time, as in a guest that is emulated, all cells share it: each gets its part of what is
+ * left, and takes of its instructions as many as that allows, evenly spread.
+ */
+#include "step.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CELL_LIMIT	120	/* seconds; ends hangs, and measures nothing */
+
+uint32_t step_memory = RINGQ_MEMFD;
+struct report *report;
+
+/* Of all cells, in memory that their processes share. */
+static struct counts {
+	unsigned long instructions;
+	unsigned long stores;
+	unsigned long places;	/* instructions at which somebody died */
+	unsigned long deaths;
+	unsigned long detours;	/* other paths than the recorded one */
+} *counts;
+
+static unsigned int every = 64;
+static double seconds;
+static char cell_name[128];
+static unsigned int at;		/* the instruction under test */
+static pid_t victim;
+
+void fail(const char *format, ...)
+{
+	va_list args;
+
+	printf("FAIL - %s: at instruction %u: ", cell_name, at);
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	putchar('\n');
+	fflush(stdout);
+	if (victim > 0)
+		kill(victim, SIGKILL);
+	_exit(1);
+}
+
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+static void begin(struct scene *s, const struct cell *cell)
+{
+	scene_open(s, cell, report);
+	scene_start(s);
+	victim = s->victim;
+}
+
+static void end(struct scene *s, enum meanwhile what)
+{
+	scene_death(s, what);
+	victim = 0;
+	scene_close(s);
+}
+
+static void record(const struct cell *cell, struct stepper_path *path)
+{
+	struct stepper_watch watch;
+	static struct scene s;
+
+	at = 0;
+	begin(&s, cell);
+	watch = scene_watch(&s);
+	stepper_record(s.victim, &report->mark, &watch, path);
+	at = path->n;
+	end(&s, NOTHING);
+}
+
+/* One death after k instructions; takes every step if the path is another this time. */
+static void die(const struct cell *cell, const struct stepper_path *path, unsigned int k,
+		enum meanwhile what)
+{
+	static struct scene s;
+
+	at = k;
+	begin(&s, cell);
+	if (!stepper_to(s.victim, &report->mark, path, k)) {
+		counts->detours++;
+		end(&s, what);
+		begin(&s, cell);
+		stepper_steps(s.victim, &report->mark, k);
+	}
+	/* It has begun, and is not over: it dies inside. */
+	if (report->mark.over) {
+		end(&s, what);
+		return;
+	}
+	scene_meanwhile(&s, what);
+	end(&s, what);
+	counts->deaths++;
+}
+
+static unsigned int count_stores(const struct stepper_path *path)
+{
+	unsigned int n = 0, i;
+
+	for (i = 1; i < path->n; i++)
+		n += path->event[i];
+	return n;
+}
+
+static void all_deaths(const struct cell *cell, const struct stepper_path *path)
+{
+	unsigned int k, what;
+
+	for (k = 0; k < path->n; k++) {
+		if (!path->event[k] && k % every)
+			continue;
+		counts->places++;
+		if (path->event[k] || every == 1) {
+			for (what = 0; what < MEANWHILES; what++) {
+				if (scene_can(cell, what))
+					die(cell, path, k, what);
+			}
+		} else {
+			die(cell, path, k, k / every % MEANWHILES);
+		}
+	}
+}
+
+/* As many as the time allows, from one end to the other. */
+static void some_deaths(const struct cell *cell, const struct stepper_path *path, double until)
+{
+	double begun = now(), left;
+	unsigned int k = 0, n = 0, steps;
+
+	while (k < path->n) {
+		die(cell, path, k, n++ % MEANWHILES);
+		counts->places++;
+		left = (until - now()) / ((now() - begun) / n);
+		if (left < 1)
+			break;
+		steps = (path->n - k) / left;
+		k += steps ? steps : 1;
+	}
+}
+
+/* What the ring does not have it must say of itself. */
+static void refuse(const struct cell *cell)
+{
+	bool invalid = cell_kind(cell->op, cell->column) == 'v';
+	static struct scene s;
+
+	scene_refuse(&s, cell, report);
+	CHECK(report->result == (invalid ? -EINVAL : -EOPNOTSUPP), "%s instead of refusal",
+	      ringq_strerror(report->result));
+	printf("ok - %s: is refused\n", cell_name);
+}
+
+static void run_cell(const struct cell *cell, double until)
+{
+	static struct stepper_path path;
+	unsigned long deaths = counts->deaths;
+	unsigned int stores;
+
+	alarm(CELL_LIMIT);
+	setbuf(stdout, NULL);
+	if (cell_kind(cell->op, cell->column) != 'x') {
+		refuse(cell);
+		return;
+	}
+	scene_init();
+	record(cell, &path);
+	CHECK(path.n > 2, "nothing was stepped");
+	stores = count_stores(&path);
+	counts->instructions += path.n;
+	counts->stores += stores;
+	if (until > 0)
+		some_deaths(cell, &path, until);
+	else
+		all_deaths(cell, &path);
+	printf("ok - %s: %lu deaths in %u instructions, %u of which others see\n", cell_name,
+	       counts->deaths - deaths, path.n, stores);
+}
+
+static bool wanted(int n, char **patterns)
+{
+	int i;
+
+	for (i = 0; i < n; i++) {
+		if (!fnmatch(patterns[i], cell_name, 0))
+			return true;
+	}
+	return !n;
+}
+
+static void name_cell(const struct cell *cell)
+{
+	snprintf(cell_name, sizeof(cell_name), "%s-%s-%s-%s", ringq_memory_name(step_memory),
+		 cell->column->name, cell->op->name, cast_names[cell->cast]);
+}
+
+/* Calls f for each cell that is wanted; returns how many. */
+static unsigned int each_cell(int n, char **patterns, void (*f)(const struct cell *cell))
+{
+	unsigned int i, j, cells = 0;
+	struct cell cell;
+	int cast;
+
+	for (j = 0; j < n_columns; j++) {
+		for (i = 0; i < n_operations; i++) {
+			for (cast = 0; cast < CASTS; cast++) {
+				cell = (struct cell){ &operations[i], &columns[j], cast };
+				name_cell(&cell);
+				if (!cell_exists(&cell) || !wanted(n, patterns))
+					continue;
+				cells++;
+				if (f)
+					f(&cell);
+			}
+		}
+	}
+	return cells;
+}
+
+static void list(const struct cell *cell)
+{
+	(void)cell;
+	puts(cell_name);
+}
+
+static unsigned int cells, done, failed;
+static double deadline;
+
+static void fork_cell(const struct cell *cell)
+{
+	double until = seconds ? now() + (deadline - now()) / (cells - done) : 0;
+	int status;
+	pid_t pid;
+
+	done++;
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		run_cell(cell, until);
+		_exit(0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || status) {
+		failed++;
+		if (pid < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 1)
+			printf("FAIL - %s: ended with %x\n", cell_name, status);
+	}
+}
+
+static void print_counts(void)
+{
+	printf("# %s: %u cells, %u operations, %lu instructions, %lu of which others see\n",
+	       ringq_memory_name(step_memory), cells, n_operations, counts->instructions,
+	       counts->stores);
+	printf("# %s: %lu deaths at %.1f %% of them; %lu times another way was gone\n",
+	       ringq_memory_name(step_memory), counts->deaths,
+	       counts->instructions ? 100.0 * counts->places / counts->instructions : 0,
+	       counts->detours);
+}
+
+static void *shared(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static int usage(void)
+{
+	fprintf(stderr, "%s\n",
+		"step [--memory=memfd|device] [--every=N] [--seconds=N] [--list] [PATTERN...]");
+	return 2;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "memory", required_argument, NULL, 'm' },
+		{ "every", required_argument, NULL, 'e' },
+		{ "seconds", required_argument, NULL, 's' },
+		{ "list", no_argument, NULL, 'l' },
+		{ }
+	};
+	bool lists = false;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c == 'm')
+			step_memory = strcmp(optarg, "device") ? RINGQ_MEMFD : RINGQ_DEVICE;
+		else if (c == 'e' && atoi(optarg) > 0)
+			every = atoi(optarg);
+		else if (c == 's')
+			seconds = atof(optarg);
+		else if (c == 'l')
+			lists = true;
+		else
+			return usage();
+	}
+	argc -= optind;
+	argv += optind;
+	if (lists)
+		return !each_cell(argc, argv, list);
+	report = shared(sizeof(*report));
+	counts = shared(sizeof(*counts));
+	if (!report || !counts)
+		return 1;
+	stepper_init();
+	cells = each_cell(argc, argv, NULL);
+	deadline = now() + seconds;
+	failed = table_check();
+	each_cell(argc, argv, fork_cell);
+	print_counts();
+	printf("%u passed, %u failed\n", done - failed, failed);
+	return !done || failed;
+}
