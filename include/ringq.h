@@ -86,7 +86,7 @@ enum ringq_memory {
 };
 
 /*
- * Flags of struct ringq_opts beside RINGQ_PRODUCER_WAIT, RINGQ_CONSUMER_WAIT and
+ * Flags of struct ringq_opts beside RINGQ_PRODUCER_WAIT, RINGQ_CONSUMER_WAIT, RINGQ_DROP and
  * RINGQ_FENCE (linux/ringq.h).
  */
 #define RINGQ_HUGE		(1u << 16)	/* huge pages if they are to be had */
@@ -309,7 +309,8 @@ int ringq_reset(struct ringq *ring);
  *
  * A successor of a port that has left or died goes on exactly where that one stopped: a
  * producer after the last committed message, a consumer with the first that was not
- * released. Messages that a dead consumer had in hand come first, flagged (ringq_flags()).
+ * released. Messages that a dead consumer had in hand come first, flagged (ringq_flags()); but
+ * with RINGQ_DROP they do not come again, and their room was free as soon as the death was known.
  *
  * But a consumer of GATED, LOSSY or LATEST gets every message itself, and begins with the next
  * one that is sent (LATEST: with the newest), unless RINGQ_OLDEST is given. Only in a GATED ring
@@ -493,7 +494,7 @@ int ringq_commit(struct ringq_port *port, uint64_t n);
  * Waits for the first only. ringq_at() and ringq_run() give the places (of records,
  * ringq_record()), which stay as they are until ringq_release(). Returns how many, 0 at
  * end-of-file, or what ringq_recv() returns. A consumer that dies before the release leaves
- * them to its successor, flagged.
+ * them to its successor, flagged, or in a ring with RINGQ_DROP to nobody.
  *
  * MPSC, SPMC, MPMC: at most 4095. If there are other consumers, the first of them to come gets
  * what one that left or died had in hand. What is released in part stays this port's own.
@@ -959,6 +960,28 @@ int ringq_add_eventfd(struct ringq_port *port, int fd);
 
 /* It is not raised any more when this returns. 0; -ENOENT it was not there; -EBADF, -ESTALE. */
 int ringq_remove_eventfd(struct ringq_port *port, int fd);
+
+/**
+ * ringq_next_death - what has died in the ring since this port attached
+ * @death: (out) the next one that this port has not been told of; struct ringq_death
+ *	(linux/ringq.h) says what it tells, serial 0 never. If one is left out in the serials there were
+ *	more than RINGQ_DEATHS between two calls.
+ *
+ * Each port of a ring is told by itself, also of deaths on its own side; never of its own. A
+ * process that leaves (ringq_detach()) has not died. What the dead one left has been put in order
+ * when it is told: what is counted as redelivered can be received, what was dropped is room.
+ *
+ * No call ends for a death but for that of the last port of the other side. To be told at once,
+ * poll: every death makes ringq_port_fd() ready, and raises eventfds, of a port that is armed. So
+ * after a call has found nothing (-EAGAIN), ask for deaths, and then wait for the descriptor. (On
+ * the device it also says POLLPRI as long as there is one to be told of; each death is an edge of
+ * it, and armed or not, every port's eventfds are raised.)
+ *
+ * Of the port's own thread. Does not wait; on the device a system call, elsewhere some loads if
+ * there is none. Returns 1; 0: none; -ESTALE the port is detached, or another process's. In private
+ * memory nobody dies alone: 0.
+ */
+int ringq_next_death(struct ringq_port *port, struct ringq_death *death);
 
 /* What this machine offers; filled by ringq_get_machine(). */
 struct ringq_machine {

@@ -35,6 +35,14 @@ u64 ringq_word_at(const void *memory, u64 offset)
 
 #include <ringq/ready.h>
 
+/* For ringq/repair.h and ringq/handover.h. */
+int ringq_word_cas(const void *memory, u64 offset, u64 from, u64 to)
+{
+	u64 *word = ringq_word(memory, offset);
+
+	return word && cmpxchg(word, from, to) == from;
+}
+
 /* What holds now, as RINGQ_EVENT_ bits. To drain is to wait for what the port itself has sent. */
 u32 ringq_look(const struct ringq_port *port, u64 need, bool drain)
 {

@@ -43,6 +43,7 @@ static void ringq_ring_free(struct kref *kref)
 	struct ringq_ring *ring = container_of(kref, struct ringq_ring, kref);
 
 	ringq_name_drop(ring);
+	ringq_deaths_free(ring);
 	ringq_region_free(ring);
 	put_user_ns(ring->user_ns);
 	kvfree(ring);
@@ -136,6 +137,7 @@ static struct ringq_ring *ringq_ring_new(const struct ringq_ioc_create *arg)
 	spin_lock_init(&ring->lock);
 	init_waitqueue_head(&ring->lockers);
 	ringq_repair_prepare(ring);
+	ringq_deaths_init(ring);
 	ringq_rows_init(ring);
 	get_random_bytes(ring->id, sizeof(ring->id));
 	memcpy(ring->name, arg->name, sizeof(ring->name));
@@ -395,6 +397,17 @@ static __poll_t ringq_file_poll(struct file *filp, struct poll_table_struct *tab
 	return ringq_poll(file->port, filp, table);
 }
 
+static ssize_t ringq_file_read(struct file *filp, char __user *to, size_t size, loff_t *pos)
+{
+	struct ringq_file *file = filp->private_data;
+
+	if (ringq_file_kind(file) != RINGQ_PORT)
+		return -EBADFD;
+	if (!ringq_port_is_mine(file->port))
+		return -EPERM;
+	return ringq_deaths_read(file->port, to, size, !(filp->f_flags & O_NONBLOCK));
+}
+
 #ifdef RINGQ_HAVE_URING_CMD
 static int ringq_file_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 {
@@ -449,6 +462,7 @@ static const struct file_operations ringq_fops = {
 	.open = ringq_file_open,
 	.flush = ringq_file_flush,
 	.release = ringq_file_release,
+	.read = ringq_file_read,
 	.unlocked_ioctl = ringq_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.poll = ringq_file_poll,

@@ -147,6 +147,7 @@ int ringq_place_take(struct ringq_port *port, struct ringq_ioc_attach *arg)
 	place->generation++;
 	row->taken++;
 	port->index = index;
+	port->told = ring->nr_deaths;
 	arg->port = index;
 	arg->generation = place->generation;
 	ringq_place_count(port);
@@ -159,6 +160,8 @@ static void ringq_place_free(struct ringq_ring *ring, u32 role, u32 index, u64 h
 {
 	struct ringq_row *row = &ring->rows[role];
 
+	if (how == RINGQ_DEAD)
+		ringq_death_note(ring, role, index);
 	ringq_bit_clear(ring->attention->live[role], index);
 	if (!--row->taken && ringq_side_can_end(&ring->geometry, role))
 		row->ended = how;
@@ -175,6 +178,10 @@ void ringq_place_leave(struct ringq_port *port, u64 how)
 	struct ringq_ring *ring = port->ring;
 
 	lockdep_assert_held(&ring->lock);
+	if (how == RINGQ_DEAD)
+		ringq_death_begin(port);
+	if (how == RINGQ_DEAD && !ringq_claims(ring->geometry.discipline))
+		ringq_death_hand_over(port);
 	if (port->heir || (how == RINGQ_DEAD && ringq_keeps_place(&ring->geometry, port->role)))
 		ringq_bit_set(ring->attention->kept, port->index);
 	place->port = NULL;

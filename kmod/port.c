@@ -34,6 +34,7 @@ static void ringq_port_end(struct ringq_port *port, u64 how)
 	WRITE_ONCE(port->life, RINGQ_OVER);
 	ringq_lock_end(port);
 	ringq_tell_end(port);
+	wake_up_all(&port->ring->mourners);
 	/* It may be what a repair was waiting for. */
 	if (port->ring->dead)
 		ringq_repair_soon(port->ring);

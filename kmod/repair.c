@@ -7,7 +7,8 @@
  * When. A port dies under mmap_lock, where nothing can wait. So its place is only marked as dead;
  * it stays taken, and is seen as live, and a work item does the rest. A ring has one item, which
  * goes through all places in a round, so no two repairs of a ring meet. The place has what it needs
- * to know of the dead one, its number and generation; the port itself may be freed by then.
+ * to know of the dead one, its number, generation and process, and counts what is done; the port
+ * itself may be freed by then.
  *
  * If a live port is in the middle of a claim, there is another round after a while, which is a
  * millisecond and doubles up to a tenth of a second: a port that takes longer was stopped or means
@@ -33,13 +34,6 @@
 
 static struct workqueue_struct *ringq_repairs;
 
-static int ringq_word_cas(const void *memory, u64 offset, u64 from, u64 to)
-{
-	u64 *word = ringq_word(memory, offset);
-
-	return word && cmpxchg(word, from, to) == from;
-}
-
 static int ringq_port_is_dead(const void *memory, u32 role, u32 port)
 {
 	const struct ringq_ring *ring = memory;
@@ -60,7 +54,8 @@ static int ringq_repair_place(struct ringq_ring *ring, u32 role, u32 index)
 		.role = role,
 		.port = index,
 	};
-	int err = ringq_repair_port(&view, ring->rows[role].places[index].generation);
+	struct ringq_place *place = &ring->rows[role].places[index];
+	int err = ringq_repair_port(&view, place->generation, &place->left);
 
 	if (err)
 		return err;

@@ -35,6 +35,7 @@
 
 struct eventfd_ctx;
 struct io_uring_cmd;
+struct pid;
 struct ringq_account;
 struct ringq_chunk;
 struct ringq_names;
@@ -60,6 +61,14 @@ struct ringq_place {
 	struct ringq_port *port;	/* attached and not over, or NULL */
 	u32 generation;			/* how often the place was taken */
 	bool dead;			/* taken by one who died, until that is repaired */
+	struct pid *tgid;		/* of one who died, until the death is noted */
+	struct ringq_tally left;	/* what has become of what that one left, so far */
+};
+
+/* What a ring remembers of a death, and who it was. */
+struct ringq_grave {
+	struct ringq_death death;
+	struct pid *tgid;
 };
 
 /**
@@ -114,6 +123,9 @@ struct ringq_row {
  * @dead: how many places are.
  * @patience: until the next round of repair, in jiffies.
  * @repair: the rounds of repair; holds a reference while it is to run.
+ * @nr_deaths: how many have been noted; also read without the lock.
+ * @graves: the last of them, that of serial s at s % RINGQ_DEATHS.
+ * @mourners: who sleeps until there is one more.
  * @rows: by role.
  * @places: of both rows.
  *
@@ -153,6 +165,9 @@ struct ringq_ring {
 	u32 dead;
 	unsigned long patience;
 	struct delayed_work repair;
+	u64 nr_deaths;
+	struct ringq_grave graves[RINGQ_DEATHS];
+	wait_queue_head_t mourners;
 	struct ringq_row rows[RINGQ_SIDES];
 	struct ringq_place places[];
 };
@@ -195,6 +210,7 @@ struct ringq_command {
  * @tgid: the process that attached.
  * @life: enum ringq_life, under the ring's lock; also read without it.
  * @nr_vmas: its mappings, under the ring's lock.
+ * @told: of how many of the ring's deaths, under the ring's lock; also read without it.
  * @armed: in the lists of its row, under the ring's lock; also looked at without it.
  * @arm: which of its row's arms by RINGQ_IOC_WAIT was its last one, under the ring's lock.
  * @kicked: a kick has woken it, when the row had so many arms; 0: none, or that is done with.
@@ -215,6 +231,7 @@ struct ringq_port {
 	struct pid *tgid;
 	enum ringq_life life;
 	unsigned int nr_vmas;
+	u64 told;
 	struct list_head armed[RINGQ_ARMS];
 	u64 arm;
 	u64 kicked;
@@ -330,6 +347,7 @@ void ringq_barrier(struct ringq_ring *ring, u32 role);
 /* look.c */
 u64 *ringq_word(const struct ringq_ring *ring, u64 offset);
 u64 ringq_word_at(const void *memory, u64 offset);
+int ringq_word_cas(const void *memory, u64 offset, u64 from, u64 to);
 u32 ringq_look(const struct ringq_port *port, u64 need, bool drain);
 
 /* repair.c */
@@ -338,6 +356,15 @@ void ringq_repair_exit(void);
 void ringq_repair_prepare(struct ringq_ring *ring);
 void ringq_repair_soon(struct ringq_ring *ring);
 void ringq_repair_flush(struct ringq_ring *ring);
+
+/* deaths.c */
+void ringq_deaths_init(struct ringq_ring *ring);
+void ringq_deaths_free(struct ringq_ring *ring);
+void ringq_death_begin(struct ringq_port *port);
+void ringq_death_hand_over(struct ringq_port *port);
+void ringq_death_note(struct ringq_ring *ring, u32 role, u32 index);
+bool ringq_deaths_unread(const struct ringq_port *port);
+ssize_t ringq_deaths_read(struct ringq_port *port, char __user *to, size_t size, bool wait);
 
 /* wait.c */
 u64 *ringq_attention_word(const struct ringq_ring *ring, u32 role);

@@ -370,7 +370,8 @@ static __poll_t ringq_poll_mask(const struct ringq_port *port)
 
 /*
  * What poll(2) says; if that is nothing, then the port is armed. But looks before, for epoll asks
- * for every ready file at every wait.
+ * for every ready file at every wait. A death that nobody has read is no reason not to arm: who
+ * polls may never ask for it.
  */
 __poll_t ringq_ready_or_arm(struct ringq_port *port)
 {
@@ -378,6 +379,8 @@ __poll_t ringq_ready_or_arm(struct ringq_port *port)
 
 	if (!mask && !ringq_arm(port, RINGQ_BY_POLL))
 		mask = ringq_poll_mask(port);					/* S3 */
+	if (READ_ONCE(port->life) != RINGQ_OVER && ringq_deaths_unread(port))
+		mask |= EPOLLPRI;
 	return mask;
 }
 

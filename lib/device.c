@@ -27,7 +27,7 @@ static int ringq_ioctl(int fd, unsigned long request, void *arg)
 int ringq_device_open(struct ringq_ioc_info *info)
 {
 	struct ringq_ioc_info mine = { .size = sizeof(mine) };
-	int fd = open(RINGQ_DEVICE_PATH, O_RDWR | O_CLOEXEC), r;
+	int fd = open(RINGQ_DEVICE_PATH, O_RDWR | O_CLOEXEC | O_NONBLOCK), r;
 
 	if (fd < 0)
 		return errno == ENOENT || errno == ENXIO ? -ENODEV : -errno;
@@ -192,6 +192,14 @@ static int ringq_device_remove_eventfd(struct ringq_port *p, int fd)
 	return ringq_device_eventfd(p, fd, RINGQ_EVENTFD_DETACH);
 }
 
+/* Only this looks at O_NONBLOCK. */
+static int ringq_device_next_death(struct ringq_port *p, struct ringq_death *death)
+{
+	if (read(ringq_device_port_fd(p), death, sizeof(*death)) < 0)
+		return errno == EAGAIN ? 0 : -errno;
+	return 1;
+}
+
 static int ringq_device_lock(struct ringq_port *p, bool wait)
 {
 	return ringq_ioctl(ringq_device_port_fd(p), wait ? RINGQ_IOC_LOCK : RINGQ_IOC_TRYLOCK,
@@ -337,5 +345,6 @@ const struct ringq_backend ringq_device_backend = {
 	.port_fd = ringq_device_port_fd,
 	.add_eventfd = ringq_device_add_eventfd,
 	.remove_eventfd = ringq_device_remove_eventfd,
+	.next_death = ringq_device_next_death,
 	.free = ringq_device_free,
 };

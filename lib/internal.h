@@ -14,7 +14,8 @@
  *   broadcast.c LOSSY and LATEST: the slow paths of ringq/broadcast.h
  *   mpmc.c      MPSC, SPMC, MPMC: likewise of ringq/mpmc.h
  *   claim.c     how ports of one side agree on positions: ringq/claim.h
- *   repair.c    what the dead left in rings whose ports claim: ringq/repair.h
+ *   repair.c    what the dead left: ringq/repair.h, ringq/handover.h
+ *   deaths.c    the log of who died, where there is no module
  *   wait.c      spinning and sleeping; wake-ups where there is no module
  *   region.c    the header: written by the creator, checked by everybody else
  *   device.c    memory of /dev/ringq         \
@@ -147,6 +148,8 @@ struct ringq_backend {
 	/* An eventfd of the caller's, told what who polls the port is told. */
 	int (*add_eventfd)(struct ringq_port *port, int fd);
 	int (*remove_eventfd)(struct ringq_port *port, int fd);
+	/* 1; 0: none that it has not been told of. */
+	int (*next_death)(struct ringq_port *port, struct ringq_death *death);
 	void (*free)(struct ringq *ring);
 };
 
@@ -550,9 +553,15 @@ uint64_t ringq_claim_end_of(const struct ringq_port *port, uint32_t role, uint32
 /* repair.c */
 /*
  * Of a dead port, before its place is given away: 0; or -EAGAIN, a live port is in the middle
- * of a claim and must have ended it first.
+ * of a claim and must have ended it first. What is done is counted in the port's page.
  */
 int ringq_repair(struct ringq *ring, uint32_t role, uint32_t index);
+
+/* deaths.c */
+/* Of a dead port, under the attach lock, when it has been repaired. Once or again. */
+void ringq_death_log(struct ringq *ring, uint32_t role, uint32_t index);
+uint64_t ringq_deaths_count(const struct ringq *ring);
+int ringq_places_next_death(struct ringq_port *port, struct ringq_death *death);
 
 /* wait.c */
 int64_t ringq_now(void);

@@ -271,6 +271,7 @@ const struct ringq_backend ringq_memfd_backend = {
 	.port_fd = ringq_bridge_fd,
 	.add_eventfd = ringq_bridge_add,
 	.remove_eventfd = ringq_bridge_remove,
+	.next_death = ringq_places_next_death,
 	.lock = ringq_places_lock_port,
 	.unlock = ringq_places_unlock_port,
 	.free = ringq_memfd_free,

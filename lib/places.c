@@ -141,13 +141,14 @@ bool ringq_places_bury_one(struct ringq *ring, uint32_t role, uint32_t index)
 	if (ringq_load_acquire(&ringq_port_page(ring, ring->base, role, index)->state) !=
 		    RINGQ_PORT_LIVE || ringq_places_alive(ring, role, index))
 		return false;
-	if (ringq_claims(ring->geometry.discipline) && ringq_repair(ring, role, index) < 0) {
+	if (ringq_repair(ring, role, index) < 0) {
 		/* Whom it should have woken is not to sleep until somebody comes again. */
 		ringq_futex_wake_all(ring);
 		return false;
 	}
 	if (ringq_places_closed(ring))
 		ringq_places_shut(ring);
+	ringq_death_log(ring, role, index);
 	ringq_places_end(ring, role, index, RINGQ_PORT_DEAD);
 	return true;
 }
@@ -263,6 +264,8 @@ static void ringq_places_take(struct ringq_port *p, uint32_t index)
 	ringq_store_relaxed(&page->pid_ns,
 			    ring->memory == RINGQ_MEMFD ? ringq_pid_namespace() : 0);
 	ringq_store_relaxed(&page->wake, RINGQ_AWAKE);
+	ringq_store_relaxed(&page->told, ringq_deaths_count(ring));
+	memset(&page->left, 0, sizeof(page->left));
 	/* Its predecessor's claim is not its own. (A gate may be.) */
 	if (ringq_claims(ring->geometry.discipline))
 		ringq_store_relaxed(&page->claim, 0);

@@ -295,6 +295,13 @@ RINGQ_PUBLIC int ringq_arm(struct ringq_port *port)
 	return poll(&p, 1, 0) > 0;
 }
 
+RINGQ_PUBLIC int ringq_next_death(struct ringq_port *port, struct ringq_death *death)
+{
+	if (port->error == -ESTALE || ringq_is_stale(port->ring))
+		return -ESTALE;
+	return port->ring->backend->next_death(port, death);
+}
+
 RINGQ_PUBLIC int ringq_add_eventfd(struct ringq_port *port, int fd)
 {
 	if (port->error == -ESTALE || ringq_is_stale(port->ring))

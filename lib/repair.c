@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 /*
- * Repair where there is no module: ringq/repair.h on memory that this process has mapped.
+ * Repair where there is no module: ringq/repair.h and ringq/handover.h on memory that this process
+ * has mapped.
  */
 #include "internal.h"
 
 #include <sched.h>
 
-/* For ringq/ready.h. Rings whose ports claim have no lanes that are mapped twice. */
+/* For ringq/ready.h. What is looked at here lies before the data, or in a ring of elements. */
 static __u64 ringq_word_at(const void *memory, __u64 offset)
 {
 	const struct ringq *ring = memory;
@@ -39,11 +40,16 @@ int ringq_repair(struct ringq *ring, uint32_t role, uint32_t index)
 		.geometry = &ring->geometry, .layout = &ring->layout, .memory = ring,
 		.role = role, .port = index,
 	};
-	uint32_t generation = ringq_port_page(ring, ring->base, role, index)->generation;
-	int r, i;
+	struct ringq_port_page *page = ringq_port_page(ring, ring->base, role, index);
+	int r = 0, i;
 
+	if (!ringq_claims(ring->geometry.discipline)) {
+		if (role == RINGQ_CONSUMER && ringq_hands_over(&ring->geometry))
+			ringq_hand_over(&view, page->generation, &page->left);
+		return 0;
+	}
 	for (i = 0; i < RINGQ_REPAIR_YIELDS; i++) {
-		r = ringq_repair_port(&view, generation);
+		r = ringq_repair_port(&view, page->generation, &page->left);
 		if (r != -EAGAIN)
 			break;
 		sched_yield();

@@ -12,7 +12,7 @@
  *               never again
  *   attention   one word for each side, read at every message and written only
  *               when somebody falls asleep, closes, leaves or dies: by the module
- *               alone where there is one
+ *               alone where there is one. Behind them the last deaths, where there is none
  *   producers   what producers share: the index they claim from
  *   consumers   the same for consumers; in LANES, the words of each lane as well
  *   ports       one for each port, first the producers', written by its owner (and,
@@ -124,6 +124,24 @@ struct ringq_attention {
 	__u64 kept[RINGQ_SIDE_WORDS];
 };
 
+/*
+ * The last deaths, that of serial s in entries[s % RINGQ_DEATHS]; behind struct ringq_attention, in
+ * memory without the module. Whoever buries writes them, under the attach lock; anybody may read
+ * at any time. An entry is whole if its serial is the one that is looked for, before it is copied
+ * and after that: it is 0 while the rest is stored. lib/deaths.c has the rest.
+ */
+struct ringq_deaths {
+	__u64 count __attribute__((aligned(RINGQ_LINE_PAIR)));	/* serial of the last one */
+	struct ringq_death entries[RINGQ_DEATHS] __attribute__((aligned(RINGQ_LINE_PAIR)));
+};
+
+/* What repair has done to what a dead port had; as in struct ringq_death. */
+struct ringq_tally {
+	__u64 tombs;
+	__u64 redelivered;
+	__u64 dropped;
+};
+
 /* What the ports of one side share. With one port a side nobody writes it. */
 struct ringq_side {
 	__u64 index __attribute__((aligned(RINGQ_LINE_PAIR)));	/* next position to claim */
@@ -185,6 +203,8 @@ struct ringq_port_page {
 	__u64 oldest;		/* GATED, LOSSY producer: what lies below may be overwritten */
 
 	__u32 wake __attribute__((aligned(RINGQ_LINE_PAIR)));	/* futex: RINGQ_AWAKE ... */
+	__u64 told;		/* of the ring's deaths, those that this port has been told of */
+	struct ringq_tally left;	/* of the owner, who has died: so far */
 };
 
 enum ringq_port_state {
@@ -250,6 +270,8 @@ RINGQ_LAYOUT_ASSERT(sizeof(struct ringq_layout) == 104);
 RINGQ_LAYOUT_ASSERT(sizeof(struct ringq_header) == 272);
 RINGQ_LAYOUT_ASSERT(offsetof(struct ringq_header, id) == 168);
 RINGQ_LAYOUT_ASSERT(sizeof(struct ringq_attention) == 3 * RINGQ_LINE_PAIR);
+RINGQ_LAYOUT_ASSERT(sizeof(struct ringq_death) == 64);
+RINGQ_LAYOUT_ASSERT(sizeof(struct ringq_deaths) == 9 * RINGQ_LINE_PAIR);
 RINGQ_LAYOUT_ASSERT(sizeof(struct ringq_side) == 2 * RINGQ_LINE_PAIR);
 RINGQ_LAYOUT_ASSERT(sizeof(struct ringq_port_page) == 3 * RINGQ_LINE_PAIR);
 RINGQ_LAYOUT_ASSERT(sizeof(struct ringq_lane) == RINGQ_LINE_PAIR);
@@ -450,7 +472,8 @@ static inline int ringq_layout_compute(const struct ringq_geometry *g, struct ri
 
 	l->attention = ringq_round_up(sizeof(struct ringq_header), unit);
 	l->sides[RINGQ_PRODUCER] = l->attention +
-				   ringq_round_up(sizeof(struct ringq_attention), unit);
+				   ringq_round_up(sizeof(struct ringq_attention) +
+						  sizeof(struct ringq_deaths), unit);
 	l->sides[RINGQ_CONSUMER] = l->sides[RINGQ_PRODUCER] +
 				   ringq_round_up(sizeof(struct ringq_side), unit);
 	l->lanes = l->sides[RINGQ_CONSUMER] + sizeof(struct ringq_side);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR MIT */
 /*
- * What a dead port left in a ring whose ports claim (MPSC, SPMC, MPMC), put in order. One
- * source, for the module, which keeps the memory of the device, and for the library, which
- * has the rest. ringq/claim.h has the words, ringq/mpmc.h the states of a slot.
+ * What a dead port left in a ring whose ports claim (MPSC, SPMC, MPMC), put in order, and
+ * counted. One source, for the module, which keeps the memory of the device, and for the
+ * library, which has the rest. ringq/claim.h has the words, ringq/mpmc.h the states of a slot.
  *
  * When. The death is certified, so nothing of it is still to come and all of it is visible.
  * The port still counts as live, so that nobody takes its place or believes himself alone.
@@ -21,6 +21,8 @@
  *              or: the stamp is AGAIN(q, ..) of the dead port and its generation, which says
  *              all: CAS to ORPHAN(q, ..)
  *              Then side.orphans + 1, which tells consumers to look for it
+ *              With RINGQ_DROP nobody is to have it again: FREE(q + capacity) instead of
+ *              ORPHAN(q, ..)
  *
  * Why the stamp first, then the index and the words, then done, then a CAS from that stamp.
  * If a live port took q, its TRY came before its CAS of the index, which was loaded (acquire):
@@ -29,8 +31,8 @@
  * dead port took q, nobody else will: it stays as it is found, and the CAS is for another
  * repairer who was faster. If nobody took it, q < index is false.
  *
- * A side with one place for consumers is not repaired: the successor takes up the done and
- * taken of its predecessor, and needs no right to write stamps for it.
+ * A side with one place for consumers needs none of this: the successor takes up the done and
+ * taken of its predecessor, and no right to write stamps for it (ringq/handover.h).
  *
  * AGAIN needs no look at words: there a live port's word may still tell of its own claim of
  * that position, from before it made an orphan of it, and only the one that the stamp names can
@@ -41,12 +43,12 @@
  * A word that makes no sense is taken for IDLE, and whatever
  * stands in live ports' words can only have the repair come again, or a slot left alone.
  *
- * A kill of the repairer leaves some slots judged and others not: another does it all again.
+ * A kill of the repairer leaves some slots judged and others not: another does it all again. Each
+ * is counted by who made it what it became; one that nobody has lived to count is left out.
  *
- * Who includes this has included ringq/ready.h, and has defined:
+ * Who includes this has included ringq/ready.h, and has defined what ringq/handover.h asks for,
+ * and:
  *
- *	int ringq_word_cas(const void *memory, __u64 offset, __u64 from, __u64 to)
- *		exchanges a word if it is from (a full barrier); non-zero if it was
  *	int ringq_port_is_dead(const void *memory, __u32 role, __u32 port)
  *		non-zero if the death of a port that counts as live is certified (acquire)
  */
@@ -54,6 +56,7 @@
 #define RINGQ_REPAIR_H
 
 #include <ringq/claim.h>
+#include <ringq/handover.h>
 #include <ringq/ready.h>
 
 static inline __u32 ringq_view_places(const struct ringq_view *v)
@@ -100,12 +103,30 @@ static inline __u64 ringq_repair_judge(const struct ringq_view *v, __u64 stamp, 
 		return RINGQ_STAMP(pos + capacity, RINGQ_FREE);
 	if (stamp == RINGQ_STAMP(pos, RINGQ_FULL) ||
 	    stamp == ringq_special(RINGQ_AGAIN, v->port, generation, pos))
-		return ringq_special(RINGQ_ORPHAN, v->port, generation, pos);
+		return v->geometry->flags & RINGQ_DROP ?
+		       RINGQ_STAMP(pos + capacity, RINGQ_FREE) :
+		       ringq_special(RINGQ_ORPHAN, v->port, generation, pos);
 	return stamp;
 }
 
+/* Makes an orphan what it was judged to be: 1 if that is for consumers to take, else 0. */
+static inline int ringq_repair_exchange(const struct ringq_view *v, __u64 at, __u64 stamp,
+					__u64 to, struct ringq_tally *tally)
+{
+	if (!ringq_word_cas(v->memory, at, stamp, to))
+		return 0;
+	if (v->role == RINGQ_PRODUCER)
+		tally->tombs++;
+	else if (ringq_stamp_state(to) == RINGQ_SPECIAL)
+		tally->redelivered++;
+	else if (ringq_stamp_state(stamp) != RINGQ_TOMB)
+		tally->dropped++;
+	return ringq_stamp_state(to) == RINGQ_SPECIAL;
+}
+
 /* One position: 1 if it is an orphan for consumers to take, 0 if not, -EAGAIN come again. */
-static inline int ringq_repair_slot(const struct ringq_view *v, __u64 pos, __u32 generation)
+static inline int ringq_repair_slot(const struct ringq_view *v, __u64 pos, __u32 generation,
+				    struct ringq_tally *tally)
 {
 	__u64 at = ringq_stamp_at(v->geometry, v->layout, 0, pos);
 	__u64 stamp = ringq_word_at(v->memory, at), to;
@@ -115,7 +136,7 @@ static inline int ringq_repair_slot(const struct ringq_view *v, __u64 pos, __u32
 	if (to == stamp)
 		return stamp == ringq_special(RINGQ_ORPHAN, v->port, generation, pos);
 	if (ringq_stamp_state(stamp) == RINGQ_SPECIAL)
-		return ringq_word_cas(v->memory, at, stamp, to);
+		return ringq_repair_exchange(v, at, stamp, to, tally);
 	if ((__s64)(RINGQ_VIEW_SIDE(v, v->role, index) - pos) <= 0)
 		return 0;
 	r = ringq_repair_owner(v, pos);
@@ -123,8 +144,7 @@ static inline int ringq_repair_slot(const struct ringq_view *v, __u64 pos, __u32
 		return r < 0 ? r : 0;
 	if (v->role == RINGQ_CONSUMER && (__s64)(ringq_view_done(v) - pos) > 0)
 		return 0;
-	return ringq_word_cas(v->memory, at, stamp, to) &&
-	       ringq_stamp_state(to) == RINGQ_SPECIAL;
+	return ringq_repair_exchange(v, at, stamp, to, tally);
 }
 
 /* A word of the side grows: to that value, or by one. Each 0, or -EAGAIN: it grows already. */
@@ -166,25 +186,29 @@ static inline int ringq_repair_makes_sense(const struct ringq_view *v, __u64 wor
  * ringq_repair_port - put in order what a dead port left
  * @v: the ring, and whose port it was; geometry and layout are private.
  * @generation: of the dead port.
+ * @tally: what has been done so far, by all who tried; grows.
  *
  * Returns 0, when the port can be forgotten; or -EAGAIN: a live port is in the middle of a
  * claim of the same position, or of telling the same, a matter of moments. Wake everybody afterwards, in both cases.
  */
-static inline int ringq_repair_port(const struct ringq_view *v, __u32 generation)
+static inline int ringq_repair_port(const struct ringq_view *v, __u32 generation,
+				    struct ringq_tally *tally)
 {
 	__u64 word = RINGQ_VIEW_PAGE(v, v->role, v->port, claim);
 	__u64 pos = ringq_claim_pos(word, ringq_view_near(v, v->port)), i;
 	int r, orphans = 0;
 
-	if (v->role == RINGQ_CONSUMER && v->geometry->consumers == 1)
+	if (v->role == RINGQ_CONSUMER && v->geometry->consumers == 1) {
+		ringq_hand_over(v, generation, tally);
 		return 0;
+	}
 	if (!ringq_repair_makes_sense(v, word, pos))
 		return 0;
 	r = ringq_repair_raise(v, ringq_claim_end(word, pos));
 	if (r < 0)
 		return r;
 	for (i = 0; i < ringq_claim_count(word); i++) {
-		r = ringq_repair_slot(v, pos + i, generation);
+		r = ringq_repair_slot(v, pos + i, generation, tally);
 		if (r < 0)
 			return r;
 		orphans += r;

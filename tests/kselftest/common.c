@@ -477,12 +477,12 @@ int port_notify(struct port *p, __u32 count)
 	return word & RINGQ_ARMED ? port_kick(p, count) : 0;
 }
 
-/* Returns the events, all that may be asked for. */
+/* Returns the events, all that may be asked for, but POLLPRI: deaths.c. */
 int port_poll(const struct port *p, int timeout_ms)
 {
 	struct pollfd pfd = {
 		.fd = p->fd,
-		.events = POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM | POLLRDHUP | POLLPRI,
+		.events = POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM | POLLRDHUP,
 	};
 	int n = poll(&pfd, 1, timeout_ms);
 

@@ -99,7 +99,7 @@ TEST_F(create, inexact_geometry)
 	EXPECT_REFUSED(-EINVAL, line, first, RINGQ_FIRST_MAX, 1ull << 63, ~0ull);
 	EXPECT_REFUSED(-EINVAL, line, unit_shift, 0, 6, 7, 11, 13, 21, 63, 64, ~0u);
 	EXPECT_REFUSED(-EINVAL, line, bulk_shift, 0, 7, 11, 13, 20, 21, 22, 30, 64, ~0u);
-	EXPECT_REFUSED(-EINVAL, line, flags, 1u << 3, 1u << 4, 1u << 31, ~0u);
+	EXPECT_REFUSED(-EINVAL, line, flags, 1u << 4, 1u << 5, 1u << 31, ~0u);
 }
 
 /* Each discipline has a shape for elements of each size, and no other. */

@@ -32,7 +32,7 @@ static const struct {
 	 * lane, slots, total, elements of a slot, its bytes
 	 */
 	{ RING(SPSC, LINE, 8, 7, 1, 1, LINES),
-	  { 384, { 768, 1024 }, 1280, 1280, 384, 2048, 0, 2048, 128, 1, 2176, 7, 64 } },
+	  { 384, { 1920, 2176 }, 2432, 2432, 384, 3200, 0, 3200, 128, 1, 3328, 7, 64 } },
 	{ RING(SPSC, LINE, 8, 7 * 64, 1, 1, PAGES),
 	  { 4096, { 8192, 12288 }, 12544, 16384, 4096, 24576, 0, 24576, 4096, 64, 28672, 7, 64 } },
 	{ RING(SPSC, LINE, 1, 56, 1, 1, PAGES),
@@ -44,7 +44,7 @@ static const struct {
 	  { 4096, { 8192, 12288 }, 12544, 16384, 4096, 2 << 20, 0, 2 << 20, 2 << 20, 1 << 15,
 	    4 << 20, 7, 64 } },
 	{ RING(SPSC, APART, 57, 1, 1, 1, LINES),
-	  { 384, { 768, 1024 }, 1280, 1280, 384, 2048, 128, 2176, 128, 1, 2304, 1, 64 } },
+	  { 384, { 1920, 2176 }, 2432, 2432, 384, 3200, 128, 3328, 128, 1, 3456, 1, 64 } },
 	{ RING(SPSC, APART, 1264, 16, 1, 1, PAGES),
 	  { 4096, { 8192, 12288 }, 12544, 16384, 4096, 24576, 4096, 28672, 20480, 16, 49152, 1,
 	    1280 } },
@@ -52,33 +52,33 @@ static const struct {
 	  { 4096, { 8192, 12288 }, 12544, 16384, 4096, 2 << 20, 8192, (2 << 20) + 8192, 65536,
 	    1024, 4 << 20, 1, 64 } },
 	{ RING(SPSC, RECORDS, 32, 128, 1, 1, LINES),
-	  { 384, { 768, 1024 }, 1280, 1280, 384, 2048, 0, 2048, 128, 16, 2176, 1, 8 } },
+	  { 384, { 1920, 2176 }, 2432, 2432, 384, 3200, 0, 3200, 128, 16, 3328, 1, 8 } },
 	{ RING(MPSC, SLOT, 24, 2, 256, 1, LINES),
-	  { 384, { 768, 1024 }, 1280, 1280, 384, 99968, 0, 99968, 128, 2, 100096, 1, 32 } },
+	  { 384, { 1920, 2176 }, 2432, 2432, 384, 101120, 0, 101120, 128, 2, 101248, 1, 32 } },
 	{ RING(SPMC, SLOT, 25, 1, 1, 2, PAGES),
 	  { 4096, { 8192, 12288 }, 12544, 16384, 4096, 28672, 0, 28672, 4096, 1, 32768, 1, 64 } },
 	{ RING(MPMC, SLOT, 8, 64, 4, 3, PAGES),
 	  { 4096, { 8192, 12288 }, 12544, 16384, 4096, 45056, 0, 45056, 4096, 64, 49152, 1, 16 } },
 	{ RING(MPMC, APART, 57, 4, 2, 2, LINES),
-	  { 384, { 768, 1024 }, 1280, 1280, 384, 2816, 128, 2944, 256, 4, 3200, 1, 64 } },
+	  { 384, { 1920, 2176 }, 2432, 2432, 384, 3968, 128, 4096, 256, 4, 4352, 1, 64 } },
 	{ RING(LANES, LINE, 8, 14, 3, 2, LINES),
-	  { 384, { 768, 1024 }, 1280, 1664, 512, 4224, 0, 4224, 128, 2, 4608, 7, 64 } },
+	  { 384, { 1920, 2176 }, 2432, 2816, 512, 5376, 0, 5376, 128, 2, 5760, 7, 64 } },
 	{ RING(LANES, APART, 100, 8, 40, 1, PAGES),
 	  { 4096, { 8192, 12288 }, 12544, 20480, 4096, 188416, 4096, 352256, 4096, 8, 516096, 1,
 	    128 } },
 	{ RING(LANES, RECORDS, 1000, 4096, 2, 2, PAGES),
 	  { 4096, { 8192, 12288 }, 12544, 16384, 4096, 32768, 0, 32768, 4096, 512, 40960, 1, 8 } },
 	{ RING(GATED, LINE, 56, 4, 1, 16, LINES),
-	  { 384, { 768, 1024 }, 1280, 1280, 384, 7808, 0, 7808, 256, 4, 8064, 1, 64 } },
+	  { 384, { 1920, 2176 }, 2432, 2432, 384, 8960, 0, 8960, 256, 4, 9216, 1, 64 } },
 	{ RING(GATED, RECORDS, 2016, 4096, 1, 1, PAGES),
 	  { 4096, { 8192, 12288 }, 12544, 16384, 4096, 24576, 0, 24576, 4096, 512, 28672, 1, 8 } },
 	{ RING(LOSSY, LINE, 16, 3 << 4, 1, 3, LINES),
-	  { 384, { 768, 1024 }, 1280, 1280, 384, 2816, 0, 2816, 1024, 16, 3840, 3, 64 } },
+	  { 384, { 1920, 2176 }, 2432, 2432, 384, 3968, 0, 3968, 1024, 16, 4992, 3, 64 } },
 	{ RING(LOSSY, RECORDS, (1 << 20) - 32, 2 << 20, 1, 1, HUGE),
 	  { 4096, { 8192, 12288 }, 12544, 16384, 4096, 2 << 20, 0, 2 << 20, 2 << 20, 1 << 18,
 	    4 << 20, 1, 8 } },
 	{ RING(LATEST, APART, 64, 8, 1, 2, LINES),
-	  { 384, { 768, 1024 }, 1280, 1280, 384, 2432, 128, 2560, 512, 8, 3072, 1, 64 } },
+	  { 384, { 1920, 2176 }, 2432, 2432, 384, 3584, 128, 3712, 512, 8, 4224, 1, 64 } },
 };
 
 static void known_layouts(void **state)
@@ -124,7 +124,7 @@ static void inexact_everywhere(void **state)
 		FIELD(shape, 0), FIELD(shape, 5), FIELD(shape, UINT32_MAX),
 		FIELD(elem_size, 0), FIELD(elem_size, RINGQ_ELEM_MAX + 1),
 		FIELD(elem_size, UINT32_MAX),
-		FIELD(flags, 8), FIELD(flags, 1u << 16), FIELD(flags, 1u << 31),
+		FIELD(flags, 16), FIELD(flags, 1u << 16), FIELD(flags, 1u << 31),
 		FIELD(flags, UINT32_MAX),
 		FIELD(capacity, 0), FIELD(capacity, 3 * 64), FIELD(capacity, 3 * 4096),
 		FIELD(first, RINGQ_FIRST_MAX), FIELD(first, UINT64_MAX),
@@ -277,7 +277,8 @@ static void check_sections(const struct ringq_geometry *g)
 
 	assert_int_equal(ringq_layout_compute(g, &l), 0);
 	assert_true(l.attention >= sizeof(struct ringq_header));
-	assert_true(l.sides[0] >= l.attention + sizeof(struct ringq_attention));
+	assert_true(l.sides[0] >= l.attention + sizeof(struct ringq_attention) +
+		    sizeof(struct ringq_deaths));
 	assert_true(l.sides[1] >= l.sides[0] + sizeof(struct ringq_side));
 	assert_true(l.lanes >= l.sides[1] + sizeof(struct ringq_side));
 	assert_true(l.ports >= l.lanes + (g->discipline == RINGQ_LANES ?

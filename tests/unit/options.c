@@ -54,7 +54,7 @@ static const struct {
 	FIELD(capacity, 1ull << 40, -EFBIG),
 	FIELD(capacity, 1ull << 63, -EFBIG),
 	FIELD(capacity, UINT64_MAX, -EFBIG),
-	FIELD(flags, 1u << 3, -EINVAL),
+	FIELD(flags, 1u << 4, -EINVAL),
 	FIELD(flags, 1u << 15, -EINVAL),
 	FIELD(flags, 1u << 31, -EINVAL),
 	FIELD(flags, RINGQ_HUGE | RINGQ_SMALL, -EINVAL),

@@ -91,7 +91,8 @@ enum ringq_role {
  * for a successor, who goes on exactly where the predecessor stopped. In the
  * broadcasts (GATED, LOSSY, LATEST) consumers come and go, and their side never
  * ends; there RINGQ_CONSUMER_WAIT says of GATED that the place of a dead consumer
- * is kept: the producer waits for a successor as it did for that one.
+ * is kept: the producer waits for a successor as it did for that one. A side that
+ * has ended is refused to who comes (RINGQ_IOC_ATTACH: -EPIPE).
  */
 #define RINGQ_PRODUCER_WAIT	(1u << 0)
 #define RINGQ_CONSUMER_WAIT	(1u << 1)
@@ -103,7 +104,17 @@ enum ringq_role {
  */
 #define RINGQ_FENCE		(1u << 2)
 
-#define RINGQ_GEOMETRY_FLAGS	(RINGQ_PRODUCER_WAIT | RINGQ_CONSUMER_WAIT | RINGQ_FENCE)
+/*
+ * What a consumer that has died had in hand is dropped, and its room comes back at once: at most
+ * once, where without the flag it comes again, flagged: at least once. In hand is what it had
+ * taken (in order: had been shown in place) and not released. A consumer that leaves drops
+ * nothing. No matter in the broadcasts, where nothing comes again, but for GATED with
+ * RINGQ_CONSUMER_WAIT.
+ */
+#define RINGQ_DROP		(1u << 3)
+
+#define RINGQ_GEOMETRY_FLAGS \
+	(RINGQ_PRODUCER_WAIT | RINGQ_CONSUMER_WAIT | RINGQ_FENCE | RINGQ_DROP)
 
 /* Ports of one side, at most. */
 #define RINGQ_SIDE_MAX		256
@@ -115,7 +126,7 @@ enum ringq_role {
  *	the others; larger ones: APART. RECORDS in SPSC, LANES, GATED and LOSSY.
  * @elem_size: bytes of an element, 1 to 2^30; RECORDS: of the largest message, at most half of
  *	the capacity less 32.
- * @flags: RINGQ_PRODUCER_WAIT, RINGQ_CONSUMER_WAIT, RINGQ_FENCE.
+ * @flags: RINGQ_PRODUCER_WAIT, RINGQ_CONSUMER_WAIT, RINGQ_FENCE, RINGQ_DROP.
  * @capacity: elements, of each lane. LINE: (56 / elem_size) << m; SLOT and APART: 1 << m;
  *	m at least 1 in LOSSY and LATEST.
  *	RECORDS: bytes, 1 << m, and at least 1 << bulk_shift.
@@ -435,21 +446,66 @@ struct ringq_uring_wait {
 #define RINGQ_URING_CMD_WAIT	_IOW(0xE2, 0x4c, struct ringq_uring_wait)
 #define RINGQ_URING_CMD_CANCEL	_IO(0xE2, 0x4d)
 
+/* Deaths that a ring remembers. */
+#define RINGQ_DEATHS		16
+
+/**
+ * struct ringq_death - a port that has died, and what became of what it had
+ * @serial: 1 is the ring's first. A number that is left out is one that came too late to be read.
+ * @time_ns: when what it left had been put in order. CLOCK_MONOTONIC, of the initial time
+ *	namespace; in memory without the module, as whoever buried it reads that clock.
+ * @role: enum ringq_role.
+ * @port: its number among those of its role.
+ * @generation: as RINGQ_IOC_ATTACH told it.
+ * @pid: its process, as who reads this would call it; 0 if he cannot see it in his pid namespace,
+ *	in memory without the module also if that is just another one.
+ * @tombs: a producer's (MPSC, SPMC, MPMC): positions that it had taken and not published, which
+ *	consumers now skip.
+ * @redelivered: a consumer's: messages that it had in hand, and that come again, flagged. Of
+ *	records, bytes, headers included.
+ * @dropped: likewise, but with RINGQ_DROP they do not.
+ * @reserved: 0.
+ *
+ * read(2) on a port gives its owner the deaths in the ring since it attached, as many as fit into
+ * the buffer, each once, the oldest first. Only the last RINGQ_DEATHS of a ring are kept. If there
+ * is none, it sleeps until there is, unless the file is O_NONBLOCK. A port that is over has no
+ * more to tell, read or not.
+ *
+ * -EINVAL the buffer has no room for one; -EAGAIN (O_NONBLOCK) there is none; -EINTR a signal came
+ * (restarted if the handler says so); -EFAULT a bad buffer, and nothing is lost; -EBADFD the file
+ * is not a port's; -EPERM not the process that attached; -ESTALE the port is dead or detached,
+ * also when that happens to who sleeps.
+ */
+struct ringq_death {
+	__u64 serial;
+	__u64 time_ns;
+	__u32 role;
+	__u32 port;
+	__u32 generation;
+	__u32 pid;
+	__u64 tombs;
+	__u64 redelivered;
+	__u64 dropped;
+	__u64 reserved;
+};
+
 /*
  * poll(2) on a port: EPOLLIN | EPOLLRDNORM something is published (consumer),
  * EPOLLOUT | EPOLLWRNORM something is free (producer), EPOLLRDHUP the ring is
  * closed, EPOLLHUP the other side has left, or died, and will not come back,
  * EPOLLERR it has died. What would not wait is ready: on a closed ring EPOLLIN and
  * EPOLLOUT too, and EPOLLIN for a consumer whose producer will not come back, for a
- * receive tells end-of-file then. On a file that is not a port, or on a port that
- * is dead or detached: EPOLLERR.
+ * receive tells end-of-file then. EPOLLPRI: read(2) would give a death; who does not ask for
+ * that need not care, the port is armed all the same. On a file that is not a port, or on a
+ * port that is dead or detached: EPOLLERR.
  *
  * A port that polls is armed, so that who publishes or frees something kicks, by poll(2),
  * select(2) or epoll finding nothing. The kick disarms it. Level-triggered, nothing has to be
  * done for that: who waits again asks again.
  *
  * Edges (EPOLLET, a multishot poll of io_uring, eventfds) come from kicks, and from closing,
- * leaving and dying. Nobody asks again after them. So whoever waits for an edge
+ * leaving and dying. Nobody asks again after them. Each death gives one when it can be read: who
+ * wants to know of all of them reads until -EAGAIN. So whoever waits for an edge
  *
  *   1. on an edge, reads the eventfd if it is one, then drains the port until it is empty (full,
  *      for a producer),
