@@ -18,6 +18,7 @@
 struct ringq_loop {
 	struct ringq_port *port;
 	ringq_loop_handler *handler;
+	ringq_loop_mourner *on_death;
 	void *arg;
 	uint32_t batch;
 	pid_t pid;		/* whose thread it is */
@@ -29,6 +30,7 @@ struct ringq_loop {
 	/* The thread's, and after its end the joiner's. */
 	struct ringq_backoff backoff;
 	uint64_t lost;		/* of these the handler has been told */
+	uint64_t epoch;		/* the ring's, when deaths were asked for last */
 	bool over;
 	int end;
 };
@@ -75,6 +77,31 @@ static void ringq_loop_tell_lost(struct ringq_loop *l)
 		ringq_loop_call(l, NULL, more, RINGQ_LOOP_LOST);
 }
 
+static uint64_t ringq_loop_epoch(const struct ringq_loop *l)
+{
+	return ringq_load_acquire(&ringq_attention_of(l->port->ring, l->port->base)->epoch);
+}
+
+/* Has somebody come, left or died since deaths were asked for? */
+static bool ringq_loop_is_changed(const struct ringq_loop *l)
+{
+	return l->on_death && ringq_loop_epoch(l) != l->epoch;
+}
+
+/* All deaths that are known and have not been told. */
+static void ringq_loop_mourn(struct ringq_loop *l)
+{
+	struct ringq_death death;
+
+	l->epoch = ringq_loop_epoch(l);
+	while (ringq_next_death(l->port, &death) == 1) {
+		if (l->on_death(l->arg, &death)) {
+			ringq_loop_ends(l, RINGQ_LOOP_ENOUGH);
+			break;
+		}
+	}
+}
+
 /* Up to so many messages: returns what ringq_consume() does. */
 static int64_t ringq_loop_take(struct ringq_loop *l, uint64_t max)
 {
@@ -96,7 +123,7 @@ static bool ringq_loop_may_sleep(const struct ringq_loop *l)
 static void ringq_loop_sleep(struct ringq_loop *l)
 {
 	struct pollfd p[] = {
-		{ .fd = ringq_port_fd(l->port), .events = POLLIN },
+		{ .fd = ringq_port_fd(l->port), .events = l->on_death ? POLLIN | POLLPRI : POLLIN },
 		{ .fd = l->asked_fd, .events = POLLIN },
 	};
 
@@ -114,6 +141,9 @@ static void ringq_loop_sleep(struct ringq_loop *l)
  */
 static void ringq_loop_rest(struct ringq_loop *l)
 {
+	/* A death that came before the port was armed wakes nobody any more. */
+	if (ringq_loop_is_changed(l))
+		return;
 	if (ringq_loop_may_sleep(l) && !(ringq_load_acquire(l->port->attention) & RINGQ_ENDED))
 		ringq_loop_sleep(l);
 	else
@@ -122,6 +152,10 @@ static void ringq_loop_rest(struct ringq_loop *l)
 
 static void ringq_loop_go_on(struct ringq_loop *l)
 {
+	if (ringq_loop_is_changed(l))
+		ringq_loop_mourn(l);
+	if (l->over)
+		return;
 	/* A try that finds nothing arms, which costs much more than a look. */
 	if (l->port->strategy == RINGQ_STRATEGY_PHASED)
 		ringq_spin(l->port, 1, RINGQ_ENDED);
@@ -156,6 +190,9 @@ static void *ringq_loop_run(void *arg)
 		ringq_loop_go_on(l);
 	if (!l->over)
 		ringq_loop_finish(l);
+	/* It is known when the end can be seen, whatever the epoch. */
+	if (l->on_death && l->end == RINGQ_LOOP_EOF)
+		ringq_loop_mourn(l);
 	return NULL;
 }
 
@@ -212,6 +249,7 @@ RINGQ_PUBLIC int ringq_loop_start(struct ringq_port *port, const struct ringq_lo
 		return -ENOMEM;
 	l->port = port;
 	l->handler = opts->handler;
+	l->on_death = opts->on_death;
 	l->arg = opts->arg;
 	l->batch = opts->batch ? opts->batch : RINGQ_SHOWN;
 	l->pid = getpid();

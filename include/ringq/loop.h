@@ -45,6 +45,11 @@
  *
  * If T1 comes too early to see L1, T3 finds L2 or is woken by it.
  *
+ * The thread also tells who has died in the ring, if a function for that is given: it looks at the
+ * ring's epoch, one load, before each batch, and after it has armed, and asks only when that has
+ * changed; a death wakes it; and it asks once more at end-of-file. (A death is in the log before
+ * the epoch changes.) What it has not told when it ends otherwise the port is told later.
+ *
  * The thread is as one that the caller starts, but has all signals blocked.
  */
 #ifndef RINGQ_LOOP_H
@@ -77,6 +82,16 @@ extern "C" {
 typedef int ringq_loop_handler(void *arg, const void *msg, size_t size, uint32_t flags);
 
 /**
+ * ringq_loop_mourner - what the thread calls for each death in the ring
+ * @arg: ringq_loop_opts.arg.
+ * @death: what ringq_next_death() has told; to be read until this returns.
+ *
+ * As a ringq_loop_handler: between two messages or batches, in the same thread, by the same rules.
+ * Returns 0 to go on; anything else ends the loop (RINGQ_LOOP_ENOUGH).
+ */
+typedef int ringq_loop_mourner(void *arg, const struct ringq_death *death);
+
+/**
  * struct ringq_loop_opts - what the loop is to do
  * @size: sizeof(struct ringq_loop_opts). A larger one is accepted if the rest is zero (-E2BIG).
  * @handler: must be given.
@@ -85,6 +100,7 @@ typedef int ringq_loop_handler(void *arg, const void *msg, size_t size, uint32_t
  *	come twice if the process dies, are kept from other consumers of MPMC and the like, and are
  *	no room yet for the producer.
  * @reserved: 0.
+ * @on_death: NULL: nobody wants to know. The loop takes what ringq_next_death() would have told.
  */
 struct ringq_loop_opts {
 	size_t size;
@@ -92,6 +108,7 @@ struct ringq_loop_opts {
 	void *arg;
 	uint32_t batch;
 	uint32_t reserved;
+	ringq_loop_mourner *on_death;
 };
 
 /* How a loop that has met with no error has ended. */
