@@ -95,6 +95,12 @@ enum ringq_memory {
 #define RINGQ_ANY_OWNER		(1u << 19)	/* join also what neither I nor root created */
 #define RINGQ_RECORDS		(1u << 20)	/* messages of any size up to elem_size */
 #define RINGQ_FILE		(1u << 21)	/* the ring lies in the file of ringq_opts.fd */
+/*
+ * To join, only to look: ringq_port_stat(), ringq_get_info(), ringq_bury(). No port can be attached
+ * (-EACCES). On memfd such a handle is no member: it does not serve the ring's name, and no thread
+ * of it watches for deaths. (On the device it keeps the ring and its name, as every handle does.)
+ */
+#define RINGQ_OBSERVE		(1u << 22)
 
 /*
  * Values for ringq_opts.capacity. In a ring of few slots a message waits behind few others, and
@@ -280,6 +286,89 @@ void ringq_leave(struct ringq *ring);
  * that both sides know is written.
  */
 int ringq_get_info(const struct ringq *ring, struct ringq_info *info);
+
+/**
+ * struct ringq_port_stat - how a place at a ring is taken; filled by ringq_port_stat()
+ * @size: sizeof(struct ringq_port_stat), set by the caller.
+ * @state: enum ringq_port_state. RINGQ_PORT_FREE never taken; LIVE; LEFT; DEAD, and what it left is
+ *	in order; DYING: dead, and that is still to be done.
+ * @generation: how often the place was taken. With the place's number it names one port.
+ * @pid: the process that attached last, as it is seen from here; 0: it is of a pid namespace that
+ *	is not (memfd: that is not ours). Of a port that is not LIVE it may be another process's by now.
+ * @flags: RINGQ_IS_ASLEEP it sleeps in a call that waits; RINGQ_IS_POLLED it is armed for who polls
+ *	it; RINGQ_IS_KEPT (GATED) it is dead, and the producer waits for its successor.
+ * @claim: MPSC, SPMC, MPMC: the state of its claim, RINGQ_IDLE, RINGQ_TRY, RINGQ_OWN or RINGQ_BACK
+ *	(ringq/claim.h); else RINGQ_IDLE. In TRY and BACK the port is in the middle of a claim, at
+ *	@position: a matter of moments, unless it is stopped there; others wait for it when they
+ *	attach, or repair.
+ * @lane: LANES: a producer's; that in which a consumer reads, or else holds something;
+ *	RINGQ_NO_LANE: none, or no lanes.
+ * @attached_ns: when it attached, of CLOCK_MONOTONIC: here (device), or in the time namespace of
+ *	who attached (memfd).
+ * @position: how far it is, as ringq_position() counts. Producer: what it has published; of records
+ *	perhaps less, if it has sent more than 1024 since it last found the ring full, slept or
+ *	polled. Consumer: what it has released; LANES: in @lane, else 0. MPSC, SPMC, MPMC: where its
+ *	last claim ends, or what is still held of it begins.
+ * @held: how many messages (records: bytes, headers and all) are in its hands: taken by a consumer
+ *	and not released; MPSC, SPMC, MPMC: taken by a producer and not published. What another
+ *	producer has reserved can be told by nobody, and holds up nobody. LOSSY and LATEST: nothing
+ *	is ever held. 0 of a port that is neither LIVE nor DYING: what it left is its successor's.
+ * @held_at: the first of them.
+ * @waiting: messages (records: bytes) that were sent and are not released, as ringq_len() counts:
+ *	at most the capacity, in LANES for a consumer that of all lanes.
+ */
+struct ringq_port_stat {
+	size_t size;
+	uint32_t state;
+	uint32_t generation;
+	uint32_t pid;
+	uint32_t flags;
+	uint32_t claim;
+	uint32_t lane;
+	uint64_t attached_ns;
+	uint64_t position;
+	uint64_t held;
+	uint64_t held_at;
+	uint64_t waiting;
+};
+
+/**
+ * ringq_port_stat - who sits at a place, does he live, how far is he, and what does he hold
+ * @ring: any handle, attached or not, of any memory; may be used by several threads at once.
+ * @role: RINGQ_PRODUCER or RINGQ_CONSUMER. @index: number of the place, below that of
+ *	struct ringq_info.
+ *
+ * For programs that watch, and people. It takes nothing, stores nothing, and costs those who use
+ * the ring nothing. The answer is put together from words that they are writing: about a port that is
+ * at work it may never have been true as a whole; about one that sleeps, is stopped or dead it is
+ * exact. Somebody who scribbles over shared memory makes it odd, and nothing worse.
+ *
+ * No message costs a look at a clock, so that "since when" is for the caller to find out: who looks
+ * twice and finds the same @generation, @held_at and @held knows that it was held all the while.
+ *
+ * A death is told at once where the place's lock is free (memfd), or the module knows of it: no
+ * need to wait until somebody has noticed.
+ *
+ * Takes the time of some hundred loads; in LANES, for a consumer, of some ten for each lane; of
+ * records, of one for each that is waiting, up to 1024 a lane. Returns 0, or: -EINVAL no such
+ * place, a bad size; -ESTALE the handle is the parent process's; -EOPNOTSUPP the module is older.
+ */
+int ringq_port_stat(struct ringq *ring, enum ringq_role role, uint32_t index,
+		    struct ringq_port_stat *stat);
+
+/**
+ * ringq_bury - look now for ports that have died, and put in order what they left
+ *
+ * This is done by itself: by the module, and on memfd by a thread of every member. To be called by
+ * who cannot wait for that, or where no member has a thread that runs: all are stopped, or the
+ * ring is in a file and nobody is attached.
+ *
+ * Returns how many were buried, also 0; or: -ETIMEDOUT another process has been in the middle of
+ * attaching or leaving for a second (it is stopped there); -ESTALE. On the device it has nothing to
+ * do. A dead port whose place stays RINGQ_PORT_DYING waits for a live one that is in the middle of
+ * a claim: see struct ringq_port_stat.claim.
+ */
+int ringq_bury(struct ringq *ring);
 
 /**
  * ringq_buffer_size - bytes that a private ring of these options needs as @opts->buffer

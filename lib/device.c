@@ -325,6 +325,31 @@ static bool ringq_device_arm(struct ringq_port *p, uint64_t need, uint64_t ends)
 	return false;
 }
 
+static int ringq_device_stat(struct ringq *ring, uint32_t role, uint32_t index,
+			     struct ringq_port_stat *stat)
+{
+	struct ringq_ioc_port p = { .size = sizeof(p), .role = role, .port = index };
+	int r = ringq_ioctl(ring->fd, RINGQ_IOC_PORT, &p);
+
+	if (r < 0)
+		return r == -ENOTTY ? -EOPNOTSUPP : r;
+	*stat = (struct ringq_port_stat){
+		.size = stat->size,
+		.state = p.state,
+		.generation = p.generation,
+		.pid = p.pid,
+		.flags = p.flags,
+		.claim = p.claim,
+		.lane = p.lane,
+		.attached_ns = p.attached_ns,
+		.position = p.position,
+		.held = p.held,
+		.held_at = p.held_at,
+		.waiting = p.waiting,
+	};
+	return 0;
+}
+
 static void ringq_device_free(struct ringq *ring)
 {
 	if (ring->fd >= 0)
@@ -336,6 +361,7 @@ const struct ringq_backend ringq_device_backend = {
 	.attach = ringq_device_attach,
 	.detach = ringq_device_detach,
 	.close = ringq_device_close,
+	.stat = ringq_device_stat,
 	.sleep = ringq_device_sleep,
 	.kick = ringq_device_kick,
 	.idle = ringq_device_idle,

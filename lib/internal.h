@@ -23,6 +23,7 @@
  *   private.c   memory of this process       /
  *   file.c      the caller's file, which is used as a memfd is
  *   places.c    who sits where, who left, who died: what memfd and private share
+ *   stat.c      who sits where and holds what                (public)
  *   agent.c     the thread that watches for deaths and serves names
  *   bridge.c    the thread that makes kicks of memfd and private memory pollable
  *   names.c     names in abstract unix sockets
@@ -133,6 +134,11 @@ struct ringq_backend {
 	int (*close)(struct ringq_port *port);
 	/* Makes the ring as it was at first, if nobody is attached. NULL: it cannot. */
 	int (*reset)(struct ringq *ring);
+	/* How a place is taken, and what its port holds. */
+	int (*stat)(struct ringq *ring, uint32_t role, uint32_t index,
+		    struct ringq_port_stat *stat);
+	/* Puts in order what the dead left: how many, or -EAGAIN. NULL: that is done unasked. */
+	int (*bury)(struct ringq *ring);
 	/* Sleeps until ringq_ready(), or one of the ends: 0; or -ETIMEDOUT, -EINTR. */
 	int (*sleep)(struct ringq_port *port, uint64_t need, uint64_t ends, int64_t timeout);
 	/* Wakes up to count sleepers of a side. */
@@ -164,6 +170,7 @@ struct ringq {
 	uint32_t mode;
 	uint8_t id[16];
 	char name[RINGQ_NAME_SIZE];
+	bool observes;		/* no member: RINGQ_OBSERVE */
 
 	pid_t pid;		/* whose handle this is: a forked child's copy is stale */
 	int fd;			/* what is passed on; -1: private */
@@ -354,7 +361,7 @@ bool ringq_places_changed(const struct ringq *ring);
 void ringq_places_idle(struct ringq_port *port);
 /*
  * Looks whether live ports of others have died, puts in order what those left, and wakes
- * everybody if one did. Returns how many. Called by the agent.
+ * everybody if one did. Returns how many; -EAGAIN: somebody has the lock; or an error.
  */
 int ringq_places_bury(struct ringq *ring);
 /* The same for one port, for who holds the lock. */
@@ -362,6 +369,10 @@ bool ringq_places_bury_one(struct ringq *ring, uint32_t role, uint32_t index);
 /* Does a port that counts as live have the lock that it has as long as it is alive? */
 bool ringq_places_alive(const struct ringq *ring, uint32_t role, uint32_t index);
 uint64_t ringq_pid_namespace(void);
+
+/* stat.c */
+int ringq_places_stat(struct ringq *ring, uint32_t role, uint32_t index,
+		      struct ringq_port_stat *stat);
 
 /* spsc.c */
 extern const struct ringq_ops ringq_spsc_producer;

@@ -174,8 +174,9 @@ int ringq_places_bury(struct ringq *ring)
 	int n;
 
 	/* The holder may be stopped: the agent has other rings, and comes again. */
-	if (ringq_places_lock(ring, false) < 0)
-		return 0;
+	n = ringq_places_lock(ring, false);
+	if (n < 0)
+		return n == -EACCES ? -EAGAIN : n;
 	n = ringq_bury_side(ring, RINGQ_PRODUCER) + ringq_bury_side(ring, RINGQ_CONSUMER);
 	ringq_places_unlock(ring);
 	return n;
@@ -263,6 +264,7 @@ static void ringq_places_take(struct ringq_port *p, uint32_t index)
 	ringq_store_relaxed(&page->pid, getpid());
 	ringq_store_relaxed(&page->pid_ns,
 			    ring->memory == RINGQ_MEMFD ? ringq_pid_namespace() : 0);
+	ringq_store_relaxed(&page->attached_ns, ringq_now());
 	ringq_store_relaxed(&page->wake, RINGQ_AWAKE);
 	ringq_store_relaxed(&page->told, ringq_deaths_count(ring));
 	memset(&page->left, 0, sizeof(page->left));

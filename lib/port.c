@@ -83,6 +83,8 @@ RINGQ_PUBLIC int ringq_attach_with(struct ringq *ring, enum ringq_role role,
 	ringq_port_void(port);
 	if (ringq_is_stale(ring))
 		return -ESTALE;
+	if (ring->observes)
+		return -EACCES;
 	r = ringq_copy_attach_opts(&o, opts);
 	if (r == 0)
 		r = ringq_check_attach_opts(ring, role, &o);

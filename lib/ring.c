@@ -23,7 +23,7 @@
 #define RINGQ_HUGE_FROM		(1u << 20)	/* smaller rings would waste most of a huge page */
 #define RINGQ_PAGE_FLAGS	(RINGQ_HUGE | RINGQ_HUGE_ONLY | RINGQ_SMALL)
 #define RINGQ_OPTS_FLAGS	(RINGQ_GEOMETRY_FLAGS | RINGQ_PAGE_FLAGS | RINGQ_ANY_OWNER | \
-				 RINGQ_RECORDS | RINGQ_FILE)
+				 RINGQ_RECORDS | RINGQ_FILE | RINGQ_OBSERVE)
 
 /* Whose memory is it to be? What of it makes no sense together is refused. */
 static int ringq_check_source(const struct ringq_opts *o)
@@ -285,8 +285,9 @@ static int ringq_finish(struct ringq *ring, int r, const struct ringq_opts *o, s
 	if (r == 0 && !ring->created && o->name && !(o->flags & RINGQ_ANY_OWNER) &&
 	    ring->uid != 0 && ring->uid != geteuid())
 		r = -EACCES;
+	ring->observes = o->flags & RINGQ_OBSERVE;
 	/* The name is served from now on. */
-	if (r == 0 && ring->memory == RINGQ_MEMFD && ring->name[0])
+	if (r == 0 && ring->memory == RINGQ_MEMFD && ring->name[0] && !ring->observes)
 		r = ringq_memfd_watch(ring);
 	if (r == 0)
 		*out = ring;
@@ -474,8 +475,12 @@ static int ringq_by_name(const struct ringq_opts *o, bool join, bool create, str
 
 static int ringq_named(const struct ringq_opts *o, bool join, bool create, struct ringq **out)
 {
-	int lock = ringq_name_lock(o->name), r;
+	int lock, r;
 
+	/* Who makes nothing is in nobody's way. */
+	if (o->flags & RINGQ_OBSERVE)
+		return ringq_by_name(o, join, create, out);
+	lock = ringq_name_lock(o->name);
 	if (lock < 0)
 		return lock;
 	r = ringq_by_name(o, join, create, out);
@@ -488,6 +493,8 @@ RINGQ_PUBLIC int ringq_create(const struct ringq_opts *opts, struct ringq **ring
 	struct ringq_opts o;
 	int r = opts && ring ? ringq_copy_opts(&o, opts) : -EINVAL;
 
+	if (r == 0 && o.flags & RINGQ_OBSERVE)
+		r = -EINVAL;
 	if (r < 0)
 		return r;
 	*ring = NULL;
@@ -505,6 +512,8 @@ static int ringq_join_or_open(const struct ringq_opts *opts, bool create, struct
 	struct ringq_opts o;
 	int r = opts && ring ? ringq_copy_opts(&o, opts) : -EINVAL;
 
+	if (r == 0 && create && o.flags & RINGQ_OBSERVE)
+		r = -EINVAL;
 	if (r < 0)
 		return r;
 	*ring = NULL;

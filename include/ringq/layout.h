@@ -201,6 +201,7 @@ struct ringq_port_page {
 	__u32 pid;		/* the owner's, in its own pid namespace... */
 	__u64 pid_ns;		/* ...which is this one (inode number in nsfs) */
 	__u64 oldest;		/* GATED, LOSSY producer: what lies below may be overwritten */
+	__u64 attached_ns;	/* when it was taken, of the owner's CLOCK_MONOTONIC */
 
 	__u32 wake __attribute__((aligned(RINGQ_LINE_PAIR)));	/* futex: RINGQ_AWAKE ... */
 	__u64 told;		/* of the ring's deaths, those that this port has been told of */
@@ -212,6 +213,7 @@ enum ringq_port_state {
 	RINGQ_PORT_LIVE = 1,
 	RINGQ_PORT_LEFT = 2,	/* its owner detached */
 	RINGQ_PORT_DEAD = 3,	/* its owner died and what it left has been put in order */
+	RINGQ_PORT_DYING = 4,	/* told, never stored: its owner died, that is not done yet */
 };
 
 /* Values of ringq_port_page.wake. */

@@ -89,6 +89,14 @@ static inline __u64 ringq_view_next(const struct ringq_view *v, __u64 at)
 	return hand > done ? hand : done;
 }
 
+/* Near a port's claim; ringq/claim.h. */
+static inline __u64 ringq_view_near(const struct ringq_view *v, __u32 port)
+{
+	if (v->role == RINGQ_CONSUMER)
+		return ringq_view_next(v, ringq_view_progress(v, port));
+	return RINGQ_VIEW_PAGE(v, RINGQ_PRODUCER, port, progress.done);
+}
+
 /* Is a port of that role and number attached, and alive as far as is known? */
 static inline int ringq_view_lives(const struct ringq_view *v, __u32 role, __u32 port)
 {

@@ -64,14 +64,6 @@ static inline __u32 ringq_view_places(const struct ringq_view *v)
 	return v->role == RINGQ_PRODUCER ? v->geometry->producers : v->geometry->consumers;
 }
 
-/* Near a port's claim; ringq/claim.h. */
-static inline __u64 ringq_view_near(const struct ringq_view *v, __u32 port)
-{
-	if (v->role == RINGQ_CONSUMER)
-		return ringq_view_next(v, ringq_view_progress(v, port));
-	return RINGQ_VIEW_PAGE(v, RINGQ_PRODUCER, port, progress.done);
-}
-
 /* Who has taken it? Nobody who lives: 0; somebody: 1; somebody who may still lose it: -EAGAIN. */
 static inline int ringq_repair_owner(const struct ringq_view *v, __u64 pos)
 {

@@ -412,6 +412,97 @@ struct ringq_ioc_eventfd {
 	__u32 reserved;
 };
 
+/* Flags of struct ringq_ioc_port. */
+#define RINGQ_IS_ASLEEP		(1u << 0)	/* in RINGQ_IOC_WAIT */
+#define RINGQ_IS_POLLED		(1u << 1)	/* armed by who polls it */
+#define RINGQ_IS_KEPT		(1u << 2)	/* GATED: the producer waits for a successor */
+
+#define RINGQ_NO_LANE		(~0u)
+
+/**
+ * struct ringq_ioc_port - how a place at the ring is taken, and what its port holds
+ * @size: sizeof(struct ringq_ioc_port).
+ * @flags: in, zero. (out) RINGQ_IS_ flags.
+ * @role: enum ringq_role.
+ * @port: number of the place among those of its role.
+ * @state: (out) enum ringq_port_state (ringq/layout.h): never taken, live, left, dead, or dead and
+ *	not yet put in order.
+ * @generation: (out) how often the place was taken.
+ * @pid: (out) the process that attached last, as the caller sees it; 0: it is not seen from the
+ *	caller's pid namespace. Of a port that is not live it may be another process's by now.
+ * @claim: (out) MPSC, SPMC, MPMC: the state of its claim (ringq/claim.h), else 0.
+ * @lane: (out) LANES: that of a producer; that in which a consumer reads, or else holds something;
+ *	RINGQ_NO_LANE: none.
+ * @reserved: (out) 0.
+ * @attached_ns: (out) when it attached, of the caller's CLOCK_MONOTONIC.
+ * @position: (out) how far it is.
+ * @held: (out) how many positions are in its hands: claimed by a producer and not published; taken
+ *	by a consumer and not released. 0 if the port is neither live nor not yet put in order.
+ * @held_at: (out) the first of them.
+ * @waiting: (out) what was sent and is not released, as far as it concerns this port.
+ *
+ * ringq/holds.h says how it is found out. Ports go on meanwhile: what is told of one that is at
+ * work may never have been true as a whole. What they say of themselves in shared memory is
+ * theirs: a port that lies is told of as it lies.
+ *
+ * On a handle, whatever its roles, or a port of the calling process. Whoever has one could map a
+ * port and read all of this but the pid. -EINVAL there is no such place.
+ */
+struct ringq_ioc_port {
+	__u32 size;
+	__u32 flags;
+	__u32 role;
+	__u32 port;
+	__u32 state;
+	__u32 generation;
+	__u32 pid;
+	__u32 claim;
+	__u32 lane;
+	__u32 reserved;
+	__u64 attached_ns;
+	__u64 position;
+	__u64 held;
+	__u64 held_at;
+	__u64 waiting;
+};
+
+/**
+ * struct ringq_ioc_list - the rings that have names
+ * @size: sizeof(struct ringq_ioc_list).
+ * @flags: zero.
+ * @name: in, a name, which need not be any ring's, or empty. (out) the first name after it, byte by
+ *	byte, in the caller's network namespace.
+ * @geometry: (out)
+ * @uid: (out) the creator's uid, in the caller's user namespace.
+ * @mode: (out) permission bits.
+ * @roles: (out) the roles that the caller would get by this name; may be none.
+ * @producers: (out) how many ports are live.
+ * @consumers: (out) likewise.
+ * @page_shift: (out) as in struct ringq_ioc_create.
+ * @total: (out) bytes of the ring.
+ * @id: (out) its random identity.
+ *
+ * Works on any file of the device, in any state. All names are told, also those of rings that are
+ * not for the caller: like those of files in a directory, and of abstract unix sockets, they are no
+ * secret in their namespace. A ring that is just being made is not told of.
+ *
+ * -ENOENT there is no name after that one; -EINVAL @name is none, and not empty.
+ */
+struct ringq_ioc_list {
+	__u32 size;
+	__u32 flags;
+	char name[RINGQ_NAME_SIZE];
+	struct ringq_geometry geometry;
+	__u32 uid;
+	__u32 mode;
+	__u32 roles;
+	__u32 producers;
+	__u32 consumers;
+	__u32 page_shift;
+	__u64 total;
+	__u8 id[16];
+};
+
 /**
  * struct ringq_uring_wait - what a command of io_uring waits for
  * @need: as in struct ringq_ioc_wait.
@@ -543,5 +634,9 @@ struct ringq_death {
 #define RINGQ_IOC_UNLOCK	_IO(0xE2, 0x4a)
 /* Port: attach an eventfd, or detach it. */
 #define RINGQ_IOC_EVENTFD	_IOWR(0xE2, 0x4b, struct ringq_ioc_eventfd)
+/* Handle or port: who sits at a place, and what he holds. */
+#define RINGQ_IOC_PORT		_IOWR(0xE2, 0x4e, struct ringq_ioc_port)
+/* Any file: which rings have names. */
+#define RINGQ_IOC_LIST		_IOWR(0xE2, 0x4f, struct ringq_ioc_list)
 
 #endif /* _UAPI_LINUX_RINGQ_H */
