@@ -55,7 +55,6 @@ void ringq_death_begin(struct ringq_port *port)
 	struct ringq_place *place = &ringq_row_of(port)->places[port->index];
 
 	lockdep_assert_held(&port->ring->lock);
-	place->tgid = get_pid(port->tgid);
 	place->left = (struct ringq_tally){ };
 }
 
@@ -91,8 +90,7 @@ void ringq_death_note(struct ringq_ring *ring, u32 role, u32 index)
 
 	lockdep_assert_held(&ring->lock);
 	put_pid(grave->tgid);
-	grave->tgid = place->tgid;
-	place->tgid = NULL;
+	grave->tgid = get_pid(place->tgid);
 	grave->death = (struct ringq_death){
 		.serial = serial,
 		.time_ns = ktime_get_ns(),

@@ -28,6 +28,8 @@ union ringq_arg {
 	struct ringq_ioc_wait wait;
 	struct ringq_ioc_kick kick;
 	struct ringq_ioc_eventfd eventfd;
+	struct ringq_ioc_port port;
+	struct ringq_ioc_list list;
 };
 
 static const struct file_operations ringq_fops;
@@ -44,6 +46,7 @@ static void ringq_ring_free(struct kref *kref)
 
 	ringq_name_drop(ring);
 	ringq_deaths_free(ring);
+	ringq_rows_free(ring);
 	ringq_region_free(ring);
 	put_user_ns(ring->user_ns);
 	kvfree(ring);
@@ -55,7 +58,7 @@ void ringq_ring_put(struct ringq_ring *ring)
 }
 
 /* The roles that the mode gives the caller, who asks by name; like access to a file. */
-static u32 ringq_roles_by_mode(const struct ringq_ring *ring)
+u32 ringq_roles_by_mode(const struct ringq_ring *ring)
 {
 	u32 roles = 0, bits = ring->mode;
 
@@ -305,11 +308,28 @@ static int ringq_call_port(struct ringq_file *file, unsigned int cmd, union ring
 	}
 }
 
+/* A handle is enough, of any role, for a port of that role could read it all, but for the pid. */
+static int ringq_call_stat(struct ringq_file *file, struct ringq_ioc_port *arg)
+{
+	switch (ringq_file_kind(file)) {
+	case RINGQ_HANDLE:
+		return ringq_stat(file->ring, arg);
+	case RINGQ_PORT:
+		return ringq_port_is_mine(file->port) ? ringq_stat(file->port->ring, arg) : -EPERM;
+	default:
+		return -EBADFD;
+	}
+}
+
 static int ringq_call(struct ringq_file *file, unsigned int cmd, union ringq_arg *arg)
 {
 	switch (cmd) {
 	case RINGQ_IOC_INFO:
 		return ringq_info(&arg->info);
+	case RINGQ_IOC_LIST:
+		return ringq_name_list(&arg->list);
+	case RINGQ_IOC_PORT:
+		return ringq_call_stat(file, &arg->port);
 	case RINGQ_IOC_CREATE:
 	case RINGQ_IOC_OPEN:
 	case RINGQ_IOC_ATTACH:
@@ -332,6 +352,8 @@ static const unsigned int ringq_cmds[] = {
 	RINGQ_IOC_TRYLOCK,
 	RINGQ_IOC_UNLOCK,
 	RINGQ_IOC_EVENTFD,
+	RINGQ_IOC_PORT,
+	RINGQ_IOC_LIST,
 };
 
 /* The command as this kernel knows it: a caller's struct, and so his number, may be larger. */

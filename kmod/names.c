@@ -11,6 +11,7 @@
  * One lock for all trees: it is taken when a named ring is made, opened and freed, and a ring can
  * be freed when its namespace is gone already.
  */
+#include <linux/cred.h>
 #include <linux/err.h>
 #include <linux/nsproxy.h>
 #include <linux/sched.h>
@@ -159,6 +160,69 @@ struct ringq_ring *ringq_name_find(const char *name)
 		if (err)
 			return ERR_PTR(err);
 	}
+}
+
+/* A reference to the first ring that can be found and has a name after that one; or NULL. */
+static struct ringq_ring *ringq_name_after(const struct ringq_names *names, const char *name)
+{
+	struct rb_node *node = names->tree.rb_node, *found = NULL;
+	struct ringq_ring *ring;
+
+	lockdep_assert_held(&ringq_names_lock);
+	while (node) {
+		if (ringq_name_cmp(name, node) < 0) {
+			found = node;
+			node = node->rb_left;
+		} else {
+			node = node->rb_right;
+		}
+	}
+	for (; found; found = rb_next(found)) {
+		ring = rb_entry(found, struct ringq_ring, name_node);
+		if (ring->born && kref_get_unless_zero(&ring->kref))
+			return ring;
+	}
+	return NULL;
+}
+
+static u32 ringq_count_live(struct ringq_ring *ring, u32 role)
+{
+	const struct ringq_row *row = &ring->rows[role];
+	u32 i, n = 0;
+
+	spin_lock(&ring->lock);
+	for (i = 0; i < row->nr; i++)
+		n += !!row->places[i].port;
+	spin_unlock(&ring->lock);
+	return n;
+}
+
+/* What stands behind a name, for whoever is in the namespace. */
+int ringq_name_list(struct ringq_ioc_list *arg)
+{
+	const struct ringq_names *names = ringq_names_current();
+	struct ringq_ring *ring;
+
+	if (arg->flags ||
+	    (memchr_inv(arg->name, 0, sizeof(arg->name)) && !ringq_name_is_valid(arg->name)))
+		return -EINVAL;
+	spin_lock(&ringq_names_lock);
+	ring = ringq_name_after(names, arg->name);
+	spin_unlock(&ringq_names_lock);
+	if (!ring)
+		return -ENOENT;
+	memcpy(arg->name, ring->name, sizeof(arg->name));
+	arg->geometry = ring->geometry;
+	arg->uid = from_kuid_munged(current_user_ns(), ring->uid);
+	arg->mode = ring->mode;
+	arg->roles = ringq_roles_by_mode(ring);
+	arg->producers = ringq_count_live(ring, RINGQ_PRODUCER);
+	arg->consumers = ringq_count_live(ring, RINGQ_CONSUMER);
+	arg->page_shift = ring->page_shift;
+	arg->total = ring->layout.total;
+	memcpy(arg->id, ring->id, sizeof(arg->id));
+	ringq_ring_put(ring);
+	return 0;
 }
 
 /* The ring is complete: from now on it can be found. */

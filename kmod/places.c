@@ -17,7 +17,9 @@
  * Nobody may see a gate that is neither live nor kept while it is one of the two: what begins is
  * stored before what ends.
  */
+#include <linux/ktime.h>
 #include <linux/nospec.h>
+#include <linux/pid.h>
 
 #include "ringq.h"
 
@@ -35,6 +37,15 @@ void ringq_rows_init(struct ringq_ring *ring)
 			INIT_LIST_HEAD(&rows[role].armed[i]);
 		init_waitqueue_head(&rows[role].pollers);
 	}
+}
+
+/* Nobody looks any more. */
+void ringq_rows_free(struct ringq_ring *ring)
+{
+	u32 i;
+
+	for (i = 0; i < ringq_ports(&ring->geometry); i++)
+		put_pid(ring->places[i].tgid);
 }
 
 static bool ringq_bit_is_set(const u64 *words, u32 i)
@@ -145,6 +156,9 @@ int ringq_place_take(struct ringq_port *port, struct ringq_ioc_attach *arg)
 	place = &row->places[index];
 	place->port = port;
 	place->generation++;
+	place->attached_ns = ktime_get_ns();
+	put_pid(place->tgid);
+	place->tgid = get_pid(port->tgid);
 	row->taken++;
 	port->index = index;
 	port->told = ring->nr_deaths;
@@ -162,6 +176,7 @@ static void ringq_place_free(struct ringq_ring *ring, u32 role, u32 index, u64 h
 
 	if (how == RINGQ_DEAD)
 		ringq_death_note(ring, role, index);
+	row->places[index].was = how == RINGQ_DEAD ? RINGQ_PORT_DEAD : RINGQ_PORT_LEFT;
 	ringq_bit_clear(ring->attention->live[role], index);
 	if (!--row->taken && ringq_side_can_end(&ring->geometry, role))
 		row->ended = how;

@@ -61,8 +61,10 @@ struct ringq_place {
 	struct ringq_port *port;	/* attached and not over, or NULL */
 	u32 generation;			/* how often the place was taken */
 	bool dead;			/* taken by one who died, until that is repaired */
-	struct pid *tgid;		/* of one who died, until the death is noted */
-	struct ringq_tally left;	/* what has become of what that one left, so far */
+	struct ringq_tally left;	/* what has become of what a dead one left, so far */
+	u32 was;			/* what became of the last port that is over */
+	struct pid *tgid;		/* the process that took it last, or NULL */
+	u64 attached_ns;		/* when it did, of the monotonic clock */
 };
 
 /* What a ring remembers of a death, and who it was. */
@@ -290,6 +292,7 @@ static inline u32 ringq_other(u32 role)
 
 /* main.c */
 void ringq_ring_put(struct ringq_ring *ring);
+u32 ringq_roles_by_mode(const struct ringq_ring *ring);
 struct ringq_file *ringq_file_of(struct file *filp);
 
 /* names.c */
@@ -298,6 +301,7 @@ void ringq_names_exit(void);
 bool ringq_name_is_valid(const char *name);
 struct ringq_ring *ringq_name_claim(struct ringq_ring *ring, bool or_open);
 struct ringq_ring *ringq_name_find(const char *name);
+int ringq_name_list(struct ringq_ioc_list *arg);
 void ringq_name_born(struct ringq_ring *ring);
 void ringq_name_drop(struct ringq_ring *ring);
 
@@ -318,9 +322,13 @@ int ringq_mmap(struct file *filp, struct vm_area_struct *vma);
 
 /* places.c */
 void ringq_rows_init(struct ringq_ring *ring);
+void ringq_rows_free(struct ringq_ring *ring);
 int ringq_place_take(struct ringq_port *port, struct ringq_ioc_attach *arg);
 void ringq_place_leave(struct ringq_port *port, u64 how);
 void ringq_place_bury(struct ringq_ring *ring, u32 role, u32 index);
+
+/* stat.c */
+int ringq_stat(struct ringq_ring *ring, struct ringq_ioc_port *arg);
 
 /* port.c */
 int ringq_attach(struct ringq_file *file, struct ringq_ioc_attach *arg);

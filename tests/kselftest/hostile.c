@@ -151,6 +151,14 @@ static __u64 some_value(const struct port *p)
 	return random() % 3 ? pos : (__u64)random() % 5;
 }
 
+/* What the kernel says of the port, if it says anything. */
+static int ask_about(const struct port *p)
+{
+	struct ringq_ioc_port s = { .size = sizeof(s), .role = p->role, .port = p->index };
+
+	return call(p->fd, RINGQ_IOC_PORT, &s);
+}
+
 static void scribble_everywhere(const struct port *p)
 {
 	memset(p->page, random(), p->layout.port_stride);
@@ -188,6 +196,7 @@ TEST_F_TIMEOUT(hostile, garbage_in_the_pages, 600)
 			ASSERT_EQ(0, random() % 2 ? port_kick(q, random_word()) :
 						    port_kick_own(q, random_word()));
 			ASSERT_LE(0, port_poll(p, 0));
+			ASSERT_EQ(0, ask_about(p));
 		}
 		/* The kernel's own words are unharmed. */
 		EXPECT_EQ(RINGQ_MAGIC, header(&c.ports[0])->magic);
@@ -244,6 +253,7 @@ TEST_F_TIMEOUT(hostile, garbage_that_changes, 600)
 			ASSERT_TRUE(err == 0 || err == -ETIMEDOUT);
 			ASSERT_LE(0, port_poll(p, 0));
 			ASSERT_LE(0, port_kick(p, 1));
+			ASSERT_EQ(0, ask_about(p));
 		}
 		__atomic_store_n(&s.stop, true, __ATOMIC_RELAXED);
 		pthread_join(s.thread, NULL);
@@ -389,6 +399,7 @@ static const unsigned long cmds[] = {
 	RINGQ_IOC_INFO, RINGQ_IOC_CREATE, RINGQ_IOC_OPEN, RINGQ_IOC_ATTACH,
 	RINGQ_IOC_WAIT, RINGQ_IOC_KICK, RINGQ_IOC_CLOSE, RINGQ_IOC_DETACH,
 	RINGQ_IOC_LOCK, RINGQ_IOC_TRYLOCK, RINGQ_IOC_UNLOCK, RINGQ_IOC_EVENTFD,
+	RINGQ_IOC_PORT, RINGQ_IOC_LIST,
 };
 
 union fuzz {
@@ -399,6 +410,8 @@ union fuzz {
 	struct ringq_ioc_wait wait;
 	struct ringq_ioc_kick kick;
 	struct ringq_ioc_eventfd eventfd;
+	struct ringq_ioc_port port;
+	struct ringq_ioc_list list;
 	__u64 words[512];
 	unsigned char bytes[PAGE];
 };
@@ -446,6 +459,13 @@ static void fuzz_fill(union fuzz *f, unsigned long cmd, int *fds, int nr_fds)
 		f->eventfd.fd = random() % 8 ? eventfds[random() % ARRAY_SIZE(eventfds)] :
 					       fds[random() % nr_fds];
 		f->eventfd.flags = random() % 2;
+		break;
+	case RINGQ_IOC_PORT:
+		f->port.role = random() % 2;
+		f->port.port = random() % 4;
+		break;
+	case RINGQ_IOC_LIST:
+		memcpy(f->list.name, name, strlen(name));
 		break;
 	}
 	f->size = _IOC_SIZE(cmd);

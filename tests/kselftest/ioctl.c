@@ -25,6 +25,8 @@ union arg {
 	struct ringq_ioc_wait wait;
 	struct ringq_ioc_kick kick;
 	struct ringq_ioc_eventfd eventfd;
+	struct ringq_ioc_port port;
+	struct ringq_ioc_list list;
 	unsigned char bytes[2 * PAGE];
 };
 
@@ -55,6 +57,8 @@ static const struct command commands[] = {
 	{ RINGQ_IOC_KICK, PORT, offsetof(struct ringq_ioc_kick, flags), RINGQ_KICK_OWN, 0 },
 	{ RINGQ_IOC_EVENTFD, PORT, offsetof(struct ringq_ioc_eventfd, flags),
 	  RINGQ_EVENTFD_DETACH, offsetof(struct ringq_ioc_eventfd, reserved) },
+	{ RINGQ_IOC_PORT, HANDLE | PORT, offsetof(struct ringq_ioc_port, flags), 0, 0 },
+	{ RINGQ_IOC_LIST, ANY, offsetof(struct ringq_ioc_list, flags), 0, 0 },
 	{ RINGQ_IOC_CLOSE, PORT, 0, 0, 0 },
 	{ RINGQ_IOC_DETACH, PORT, 0, 0, 0 },
 	{ RINGQ_IOC_LOCK, PORT, 0, 0, 0 },
@@ -393,6 +397,8 @@ TEST_F(form, unknown_ioctls)
 	for (i = 0; i < ARRAY_SIZE(fds); i++) {
 		for (nr = 0; nr < 256; nr++) {
 			if (nr >= _IOC_NR(RINGQ_IOC_INFO) && nr <= _IOC_NR(RINGQ_IOC_EVENTFD))
+				continue;
+			if (nr == _IOC_NR(RINGQ_IOC_PORT) || nr == _IOC_NR(RINGQ_IOC_LIST))
 				continue;
 			EXPECT_EQ(-ENOTTY, call(fds[i], _IO(0xE2, nr), self->arg));
 			EXPECT_EQ(-ENOTTY, call(fds[i], _IOWR(0xE2, nr, union arg), self->arg));
