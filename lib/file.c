@@ -33,9 +33,7 @@ int ringq_file_enter(struct ringq *ring, int fd, bool any_owner)
 	if (ring->fd < 0)
 		return -errno;
 	ring->lock_fd = ringq_memfd_reopen(fd);
-	if (ring->lock_fd < 0)
-		return ring->lock_fd;
-	return ringq_memfd_lock(ring, true);
+	return ring->lock_fd < 0 ? ring->lock_fd : 0;
 }
 
 /* The size of its pages where these are not the usual ones, or 0. */

@@ -341,7 +341,7 @@ void ringq_memfd_drop(struct ringq *ring, uint32_t index);
 bool ringq_memfd_held(const struct ringq *ring, uint32_t index);
 
 /* file.c */
-/* The handle has the file, and the lock under which rings are made there. */
+/* The handle has the file. Rings are made there under the lock that attaching takes. */
 int ringq_file_enter(struct ringq *ring, int fd, bool any_owner);
 bool ringq_file_is_huge(const struct ringq *ring);
 /* Is there nothing in it, or a ring of this plan (NULL: of any) that was never finished? */

@@ -370,7 +370,7 @@ static int ringq_make(const struct ringq_opts *o, uint32_t memory, struct ringq 
 	return ringq_finish(ring, ring->backend->create(ring, &plan), o, out);
 }
 
-/* Makes, or joins, the ring in a file that the handle has, and has locked. */
+/* Makes, or joins, the ring in a file that the handle has. Who makes one has it locked. */
 static int ringq_in_file(struct ringq *ring, struct ringq_opts *o, bool join, bool create)
 {
 	struct ringq_plan plan;
@@ -399,15 +399,20 @@ static int ringq_in_file(struct ringq *ring, struct ringq_opts *o, bool join, bo
 
 static int ringq_by_file(struct ringq_opts *o, bool join, bool create, struct ringq **out)
 {
+	/* Who only looks does not wait for who is stopped while he has the lock. */
+	bool lock = !(o->flags & RINGQ_OBSERVE);
 	struct ringq *ring = ringq_new(RINGQ_MEMFD);
 	int r;
 
 	if (!ring)
 		return -ENOMEM;
 	r = ringq_file_enter(ring, o->fd, o->flags & RINGQ_ANY_OWNER);
+	if (r == 0 && lock)
+		r = ringq_memfd_lock(ring, true);
 	if (r == 0) {
 		r = ringq_in_file(ring, o, join, create);
-		ringq_memfd_unlock(ring);
+		if (lock)
+			ringq_memfd_unlock(ring);
 	}
 	return ringq_finish(ring, r, o, out);
 }

@@ -22,8 +22,12 @@ _ringq() {
 		mapfile -t COMPREPLY < <(compgen -W "auto device memfd" -- "$cur")
 		return
 	fi
+	if [ "$prev" = --file ] || [ "$prev" = -f ]; then
+		compopt -o default
+		return
+	fi
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W "send recv job demo info bench $options" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "send recv job demo ls stat repair info bench $options" -- "$cur")
 		return
 	fi
 	case $command in
@@ -31,7 +35,9 @@ _ringq() {
 	job | demo | bench) options="$options --memory=" ;;
 	esac
 	case $command in
-	info | bench) options="$options --json" ;;
+	stat) options="$options --file= --over= --watch --json" ;;
+	repair) options="$options --file=" ;;
+	ls | info | bench) options="$options --json" ;;
 	esac
 	if [[ $cur == -* ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
@@ -50,6 +56,7 @@ _ringq() {
 			compopt -o default
 		fi
 		;;
+	stat | repair) mapfile -t COMPREPLY < <(compgen -W "$(_ringq_names)" -- "$cur") ;;
 	job) [ $files -eq 0 ] && compopt -o default ;;
 	bench) mapfile -t COMPREPLY < <(compgen -W "spsc many wake parts" -- "$cur") ;;
 	esac

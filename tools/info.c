@@ -114,14 +114,9 @@ static void show_table(const struct info *info)
 
 static void put_string(const char *name, const char *text)
 {
-	printf("  \"%s\": \"", name);
-	for (; *text; text++) {
-		if (*text == '"' || *text == '\\' || (unsigned char)*text < ' ')
-			printf("\\u%04x", *text);
-		else
-			putchar(*text);
-	}
-	printf("\",\n");
+	printf("  \"%s\": ", name);
+	tool_json_string(text);
+	printf(",\n");
 }
 
 /* 0 is "ok", an error its name. */

@@ -21,6 +21,9 @@ static const struct command {
 	{ "recv", cmd_recv },
 	{ "job", cmd_job },
 	{ "demo", cmd_demo },
+	{ "ls", cmd_ls },
+	{ "stat", cmd_stat },
+	{ "repair", cmd_repair },
 	{ "info", cmd_info },
 	{ "bench", cmd_bench },
 };
@@ -29,12 +32,15 @@ static const char doc[] =
 	"A pipe that you can mmap: messages between processes through memory that both have "
 	"mapped.\n"
 	"\n"
-	"  send   send a file, or standard input, into a ring\n"
-	"  recv   receive it\n"
-	"  job    move a file through a ring, with and without kills, and check it\n"
-	"  demo   see in seconds what a ring does\n"
-	"  info   what this machine offers, and what to do about it\n"
-	"  bench  how fast rings are here\n"
+	"  send    send a file, or standard input, into a ring\n"
+	"  recv    receive it\n"
+	"  job     move a file through a ring, with and without kills, and check it\n"
+	"  demo    see in seconds what a ring does\n"
+	"  ls      which rings there are\n"
+	"  stat    who is attached to a ring, how far, and what each holds\n"
+	"  repair  put in order what dead processes left in a ring, now\n"
+	"  info    what this machine offers, and what to do about it\n"
+	"  bench   how fast rings are here\n"
 	"\n"
 	"`ringq COMMAND --help' tells more."
 	"\v"

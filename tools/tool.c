@@ -81,3 +81,35 @@ const char *tool_page(uint32_t shift)
 {
 	return shift >= 30 ? "1 GiB" : shift >= 21 ? "2 MiB" : "4 KiB";
 }
+
+/* Bytes of the UTF-8 character that begins here; 0: none does. */
+static size_t utf8_length(const unsigned char *text)
+{
+	size_t n = *text < 0x80 ? 1 : *text < 0xc2 ? 0 : *text < 0xe0 ? 2 : *text < 0xf0 ? 3 :
+		   *text < 0xf5 ? 4 : 0;
+
+	for (size_t i = 1; i < n; i++) {
+		if ((text[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	return n;
+}
+
+void tool_json_string(const char *text)
+{
+	const unsigned char *at = (const unsigned char *)text;
+	size_t n;
+
+	putchar('"');
+	while (*at) {
+		n = utf8_length(at);
+		if (!n || *at == '"' || *at == '\\' || *at < ' ') {
+			printf("\\u%04x", *at);
+			n = 1;
+		} else {
+			fwrite(at, 1, n, stdout);
+		}
+		at += n;
+	}
+	putchar('"');
+}

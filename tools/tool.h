@@ -24,6 +24,9 @@ int cmd_send(int argc, char **argv);
 int cmd_recv(int argc, char **argv);
 int cmd_job(int argc, char **argv);
 int cmd_demo(int argc, char **argv);
+int cmd_ls(int argc, char **argv);
+int cmd_stat(int argc, char **argv);
+int cmd_repair(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 
@@ -55,6 +58,9 @@ uint32_t tool_parse_memory(const char *arg, struct argp_state *state);
 
 /* "33.3 MB", in powers of ten. */
 const char *tool_bytes(char text[TOOL_FIGURE], double bytes);
+
+/* To standard output, in quotes, as JSON wants it, whatever bytes the text is of. */
+void tool_json_string(const char *text);
 
 /* "4 KiB", "2 MiB" or "1 GiB" pages. */
 const char *tool_page(uint32_t shift);

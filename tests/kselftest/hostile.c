@@ -497,7 +497,7 @@ TEST_F_TIMEOUT(hostile, ioctls_at_random, 300)
 		eventfds[i] = eventfd(0, EFD_NONBLOCK);
 	interrupt_often();
 	srandom(1);
-	for (n = 0; n < 30000; n++) {
+	for (n = 0; n < 40000; n++) {
 		int *fd = &fds[random() % ARRAY_SIZE(fds)];
 		unsigned long cmd = cmds[i = random() % ARRAY_SIZE(cmds)];
 		__u64 offset = random() % 16 ? random() % 32 * PAGE : random_word() & ~(PAGE - 1);

@@ -20,53 +20,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-#include "../quiet.h"
+#include "actors.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define LIMIT 120	/* seconds for all of them; two are usual */
-#define STEPS 100000	/* instructions of a call, at most, with sanitizers in it */
-#define OUT RINGQ_PRODUCER
-#define IN RINGQ_CONSUMER
 #define WAIT (RINGQ_PRODUCER_WAIT | RINGQ_CONSUMER_WAIT)
-
-static struct ringq *ring;
-
-static void make(uint32_t discipline, uint32_t flags, uint32_t ports)
-{
-	struct ringq_opts opts = {
-		.size = sizeof(opts), .memory = RINGQ_MEMFD, .discipline = discipline,
-		.elem_size = 8, .capacity = flags & RINGQ_RECORDS ? 4096 : 14, .flags = flags,
-	};
-
-	if (discipline == RINGQ_MPSC || discipline == RINGQ_MPMC || discipline == RINGQ_LANES)
-		opts.producers = ports;
-	if (discipline != RINGQ_SPSC && discipline != RINGQ_MPSC)
-		opts.consumers = ports;
-	assert_int_equal(ringq_create(&opts, &ring), 0);
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	while (waitpid(-1, NULL, WNOHANG) > 0)
-		;
-	ringq_leave(ring);
-	ring = NULL;
-	return 0;
-}
-
-static struct ringq_port_stat look(enum ringq_role role, uint32_t index)
-{
-	struct ringq_port_stat s = { .size = sizeof(s) };
-
-	assert_int_equal(ringq_port_stat(ring, role, index, &s), 0);
-	return s;
-}
 
 #define assert_holds(s, n, at)					\
 	do {							\
@@ -80,70 +41,6 @@ static uint64_t now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return ts.tv_sec * UINT64_C(1000000000) + ts.tv_nsec;
-}
-
-/* Of a process that acts: what it cannot do is not what it was made for. */
-static void must(bool yes)
-{
-	if (!yes)
-		_exit(1);
-}
-
-static bool attached(struct ringq *mine, enum ringq_role role, struct ringq_port *port)
-{
-	return ringq_attach(mine, role, port) == 0;
-}
-
-/* Sends five, of eight bytes each. */
-static void send_five(struct ringq_port *port, bool records)
-{
-	uint64_t i;
-
-	for (i = 0; i < 5; i++)
-		must((records ? ringq_send_record(port, &i, sizeof(i), RINGQ_NOWAIT) :
-				ringq_send(port, &i, RINGQ_NOWAIT)) == 1);
-}
-
-static pid_t start(void (*act)(struct ringq *mine))
-{
-	int fd = ringq_fd(ring);
-	struct ringq *mine;
-	pid_t pid = fork();
-
-	assert_true(pid >= 0);
-	if (pid)
-		return pid;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	must(ringq_join_fd(fd, NULL, &mine) == 0);
-	act(mine);
-	raise(SIGSTOP);
-	for (;;)
-		pause();
-}
-
-static void must_stop(pid_t pid)
-{
-	int status;
-
-	assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
-	if (!WIFSTOPPED(status))
-		fail_msg("the other process ended by itself: %x", status);
-}
-
-static pid_t start_and_stop(void (*act)(struct ringq *mine))
-{
-	pid_t pid = start(act);
-
-	must_stop(pid);
-	return pid;
-}
-
-static void end(pid_t pid)
-{
-	int status;
-
-	kill(pid, SIGKILL);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
 }
 
 /* A consumer of each kind that holds two of what it was shown three of. */
@@ -396,39 +293,6 @@ static void test_kept(void **state)
 }
 
 /* Each instruction of a send, from a stop on. */
-static struct ringq_port mine_first, mine_second;
-
-static void act_traced_send(struct ringq *mine)
-{
-	uint64_t msg = 7;
-
-	/* The second claims by CAS. */
-	must(attached(mine, OUT, &mine_first) && attached(mine, OUT, &mine_second));
-	ptrace(PTRACE_TRACEME, 0, NULL, NULL);
-	raise(SIGSTOP);
-	ringq_send(&mine_second, &msg, RINGQ_NOWAIT);
-}
-
-static void step(pid_t pid)
-{
-	assert_int_equal(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL), 0);
-	must_stop(pid);
-}
-
-/* Until that port's claim is so; the port then. */
-static struct ringq_port_stat step_to(pid_t pid, uint32_t index, uint32_t claim)
-{
-	struct ringq_port_stat s = look(OUT, index);
-	unsigned int i;
-
-	for (i = 0; s.claim != claim && i < STEPS; i++) {
-		step(pid);
-		s = look(OUT, index);
-	}
-	assert_int_equal(s.claim, claim);
-	return s;
-}
-
 static void test_steps(void **state)
 {
 	struct ringq_port_stat s;
@@ -457,18 +321,11 @@ static void test_steps(void **state)
 static void test_blocked(void **state)
 {
 	struct ringq_port_stat s;
-	pid_t tries, dies;
+	pid_t tries;
 
 	(void)state;
-	make(RINGQ_MPMC, 0, 4);
-	/* Attached before the other one is stopped, for an attacher would wait for it. */
-	dies = start(act_traced_send);
-	must_stop(dies);
-	tries = start_and_stop(act_traced_send);
-	s = step_to(tries, 3, RINGQ_TRY);
-	assert_int_equal(s.position, 0);
-	step_to(dies, 1, RINGQ_OWN);
-	end(dies);
+	tries = start_blocked();
+	assert_int_equal(look(OUT, 3).position, 0);
 	/* Its other port had nothing and can go, unless the agent beside the tracee was faster. */
 	assert_in_range(ringq_bury(ring), 0, 1);
 	assert_int_equal(look(OUT, 0).state, RINGQ_PORT_DEAD);
@@ -572,18 +429,6 @@ static void test_private(void **state)
 	assert_int_equal(look(IN, 0).state, RINGQ_PORT_LEFT);
 }
 
-/* Somebody in the middle of attaching or leaving keeps others from burying. */
-static void act_lock(struct ringq *mine)
-{
-	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
-	char path[40];
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", ringq_fd(mine));
-	fd = open(path, O_RDWR);
-	must(fd >= 0 && fcntl(fd, F_OFD_SETLK, &lock) == 0);
-}
-
 static void test_misuse(void **state)
 {
 	struct ringq_port_stat s = { .size = sizeof(s) };
@@ -601,6 +446,7 @@ static void test_misuse(void **state)
 	assert_int_equal(ringq_port_stat(ring, OUT, 2, &s), 0);
 	assert_int_equal(s.size, sizeof(s) + 8);
 
+	quiet();
 	pid = fork();
 	if (!pid) {
 		must(ringq_port_stat(ring, OUT, 0, &s) == -ESTALE && ringq_bury(ring) == -ESTALE);
