@@ -5,7 +5,7 @@
 # make run-vm       the same through /dev/ringq, in a guest [KERNEL=6.12]
 # make check        all the tests, guests included
 # make step         a kill at every instruction of every operation: some hours
-# make soak         wake-ups under random delays [TIME=600, in seconds]
+# make soak         wake-ups, and deaths, under random delays [TIME=600, in seconds, of both]
 # make examples     build/examples/, of the sources in tools/examples/; some need other libraries
 # make modules      the kernel module, for the kernel of KDIR=/lib/modules/.../build
 # make install      [DESTDIR=] [PREFIX=/usr/local]
@@ -85,8 +85,12 @@ $(BUILD)/stream $(BUILD)/handover: $(BUILD)/%: $(BUILD)/tests/strace/%.o $(BUILD
 $(BUILD)/step: $(call objects,tests/step) $(BUILD)/libringq.a
 	$(LINK) -pthread -Wl,-z,now -o $@ $^
 
-$(BUILD)/soak: $(call objects,tests/soak) $(BUILD)/libringq.a
+soak_parts = $(patsubst %,$(BUILD)/tests/soak/%.o,$(1))
+$(BUILD)/soak: $(call soak_parts,main side delay) $(BUILD)/libringq.a
 	$(LINK) -pthread -o $@ $^ -luring
+
+$(BUILD)/kills: $(call soak_parts,kills ledger worker delay) $(BUILD)/libringq.a
+	$(LINK) -pthread -o $@ $^
 
 $(BUILD)/examples/%: $(BUILD)/tools/examples/%.o $(BUILD)/libringq.a
 	@mkdir -p $(@D)
@@ -144,8 +148,10 @@ step:
 
 soak:
 	@tests/setup build check
-	@$(MAKE) --no-print-directory -s BUILD=build/delays DELAYS=1 build/delays/soak
-	@build/delays/soak --seconds=$(TIME)
+	@$(MAKE) --no-print-directory -s BUILD=build/delays DELAYS=1 build/delays/soak \
+		build/delays/kills
+	@build/delays/soak --seconds=$$(($(TIME) / 2))
+	@build/delays/kills --seconds=$$(($(TIME) / 2))
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig \

@@ -505,6 +505,7 @@ static inline void ringq_claim_set(struct ringq_port *port, uint32_t state, uint
 				   uint64_t pos)
 {
 	ringq_store_release(&port->page->claim, RINGQ_CLAIM(state, n, pos));
+	ringq_delay();
 }
 
 /* Who reads the word finds a position near it first. */
@@ -521,6 +522,7 @@ static inline void ringq_claim_try(struct ringq_port *port, uint64_t n, uint64_t
 /* Taken: the port goes on there, and comes back for more afterwards. */
 static inline int ringq_claim_taken(struct ringq_port *port, uint64_t n, uint64_t pos)
 {
+	ringq_delay();
 	ringq_claim_set(port, RINGQ_OWN, n, pos);
 	port->pos = pos;
 	port->limit = pos + n;

@@ -51,8 +51,8 @@ ringq_inline void ringq_pause(void)
 }
 
 /*
- * Between two steps of the protocol of ringq/wait.h. Builds for tests (make DELAYS=1) have
- * something happen there now and then, so that what is rare comes often: tests/soak.
+ * Between two steps of the protocols of ringq/wait.h and ringq/claim.h. Builds for tests (make
+ * DELAYS=1) have something happen there now and then, so that what is rare comes often: tests/soak.
  */
 #ifdef RINGQ_DELAYS
 void ringq_delay(void);

@@ -190,6 +190,7 @@ ringq_inline int ringq_mpmc_claim(struct ringq_port *p, uint64_t pos, uint64_t n
 
 	ringq_store_release(claim, word);					/* B1 */
 	ringq_compiler_barrier();
+	ringq_delay();
 	stop = ringq_load_relaxed(&p->claims.side->shared);			/* B2 */
 	if (producer)
 		stop |= ringq_attention(p);
@@ -198,6 +199,7 @@ ringq_inline int ringq_mpmc_claim(struct ringq_port *p, uint64_t pos, uint64_t n
 		return 0;
 	}
 	ringq_store_release(claim, word + RINGQ_CLAIM(RINGQ_OWN - RINGQ_TRY, 0, 0));	/* B3 */
+	ringq_delay();
 	return 1;
 }
 

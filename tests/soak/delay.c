@@ -10,6 +10,23 @@
 
 static __thread uint64_t state;
 
+int64_t soak_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec;
+}
+
+void soak_seed(uint64_t seed)
+{
+	/* splitmix64: neighbours have nothing in common. */
+	seed += UINT64_C(0x9e3779b97f4a7c15);
+	seed = (seed ^ seed >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	seed = (seed ^ seed >> 27) * UINT64_C(0x94d049bb133111eb);
+	state = (seed ^ seed >> 31) | 1;
+}
+
 uint64_t soak_random(uint64_t below)
 {
 	if (!state)

@@ -71,14 +71,6 @@ static struct shared {
 
 static struct ringq *rings[2];
 
-int64_t soak_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * NS + ts.tv_nsec;
-}
-
 static bool stopped(void)
 {
 	return ringq_load_relaxed(&shared->stop);

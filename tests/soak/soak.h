@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR MIT */
-/* The soak: tests/soak/main.c says what it does. */
+/* The soaks: main.c and kills.c, each with delays between the steps of protocols. */
 #ifndef SOAK_H
 #define SOAK_H
 
@@ -7,10 +7,10 @@
 #include <ringq.h>
 #include <stdbool.h>
 
-/* delay.c */
+/* delay.c. What is random from now on, in this thread. */
+void soak_seed(uint64_t seed);
 uint64_t soak_random(uint64_t below);
-
-/* main.c */
+/* Nanoseconds of CLOCK_MONOTONIC. */
 int64_t soak_now(void);
 
 /* side.c */
