@@ -277,13 +277,13 @@ int ringq_bridge_fd(struct ringq_port *p)
 /* One that a write never waits for. */
 static int ringq_eventfd_check(int fd)
 {
-	char path[32], target[32];
+	char path[RINGQ_FD_PATH], target[32];
 	int flags = fcntl(fd, F_GETFL);
 	ssize_t n;
 
 	if (flags < 0)
 		return -errno;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	ringq_memfd_path(path, fd);
 	n = readlink(path, target, sizeof(target) - 1);
 	if (n < 0)
 		return -EOPNOTSUPP;

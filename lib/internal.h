@@ -326,6 +326,9 @@ int ringq_device_join(struct ringq *ring, const char *name, int handle);
 /* A new file, mapped at ring->base; ring->fd. Sets page_shift. */
 int ringq_memfd_pages(struct ringq *ring, bool huge_only);
 int ringq_memfd_join(struct ringq *ring, int fd);	/* takes the fd over, also if it fails */
+/* By which a descriptor of this process can be opened, also in threads whose leader has ended. */
+#define RINGQ_FD_PATH 40
+void ringq_memfd_path(char path[RINGQ_FD_PATH], int fd);
 /* Another open file of the same one, for reading and writing. */
 int ringq_memfd_reopen(int fd);
 /* Maps a file of so many bytes at ring->base; on failure nothing of it is left. */

@@ -74,12 +74,17 @@ bool ringq_memfd_held(const struct ringq *ring, uint32_t index)
 	return ringq_lock_byte(ring->lock_fd, F_OFD_GETLK, F_WRLCK, 1 + index) != F_UNLCK;
 }
 
+void ringq_memfd_path(char path[RINGQ_FD_PATH], int fd)
+{
+	snprintf(path, RINGQ_FD_PATH, "/proc/thread-self/fd/%d", fd);
+}
+
 int ringq_memfd_reopen(int fd)
 {
-	char path[40];
+	char path[RINGQ_FD_PATH];
 	int again;
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	ringq_memfd_path(path, fd);
 	again = open(path, O_RDWR | O_CLOEXEC);
 	if (again < 0)
 		return errno == ENOENT ? -EOPNOTSUPP : -errno;

@@ -200,7 +200,7 @@ uint64_t ringq_pid_namespace(void)
 {
 	struct stat st;
 
-	return stat("/proc/self/ns/pid", &st) == 0 ? st.st_ino : 0;
+	return stat("/proc/thread-self/ns/pid", &st) == 0 ? st.st_ino : 0;
 }
 
 /*

@@ -168,7 +168,7 @@ bool ringq_region_is_huge(const void *base, uint64_t size)
 	unsigned long start, end, kib, huge = 0;
 	bool inside = false;
 	char line[256];
-	FILE *f = fopen("/proc/self/smaps", "re");
+	FILE *f = fopen("/proc/thread-self/smaps", "re");
 
 	if (!f)
 		return false;
