@@ -38,6 +38,7 @@ uint64_t soak_random(uint64_t below)
 	return state % below;
 }
 
+#ifdef RINGQ_DELAYS
 void ringq_delay(void)
 {
 	const struct timespec ts = { .tv_nsec = 50000 };
@@ -54,3 +55,4 @@ void ringq_delay(void)
 		nanosleep(&ts, NULL);
 	}
 }
+#endif

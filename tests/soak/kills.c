@@ -14,8 +14,9 @@
  *	the ring holds as much as it did when it was new, and passes it on.
  *
  * While they die, the others must get on: nobody is killed before something has been sent or
- * received after the last death (but sometimes several die at once). What stands still for GRACE
- * seconds, with nobody stopped, fails, and what everybody is doing and has in hand is told.
+ * received after the last death (but sometimes several die at once), and every other time no
+ * successor comes, and nobody else dies, before that is more than the ring holds. What stands still
+ * for GRACE seconds fails, and what everybody is doing and has in hand is told.
  *
  * A line for each row, "ok - ..." or "FAIL - ...", and a summary. The seed repeats what is chosen,
  * not what the machine makes of it.
@@ -90,6 +91,8 @@ struct seat {
 	int64_t due;		/* when a successor comes, or who is stopped goes on */
 	bool stopped;
 	bool doomed;		/* is killed then */
+	bool waits;		/* nobody comes before the others have got on to here */
+	uint64_t after;
 	bool struck;		/* its end is no surprise */
 };
 
@@ -103,6 +106,7 @@ struct match {
 	uint64_t seen;		/* ledger_progress(), when it last moved... */
 	int64_t moved;		/* ...which was then */
 	uint64_t at_death;	/* and as it was at the last death */
+	uint64_t enough;	/* so much of it, and nothing can be stuck any more */
 	struct total *total;
 };
 
@@ -314,6 +318,37 @@ static void sit(struct match *m, struct seat *s)
 		err(1, "fork");
 }
 
+/*
+ * A successor comes soon; or not before those that are left have shown that they get on without
+ * one, and are not stuck behind what the dead one had in hand.
+ */
+static void vacate(struct match *m, struct seat *s)
+{
+	m->at_death = ledger_progress(m->round.ledger);
+	s->pid = 0;
+	s->stopped = false;
+	s->due = soak_now() + (soak_random(4) ? 0 : (int64_t)soak_random(4 * MS));
+	s->waits = soak_random(2);
+	s->after = m->at_death + m->enough;
+}
+
+/* Are there some of both sides who need nobody else? (A gate does.) */
+static bool others_get_on(const struct match *m)
+{
+	bool there[2] = { false, false };
+	uint32_t i;
+
+	for (i = 0; i < m->seats; i++)
+		there[m->seat[i].role] |= m->seat[i].pid && !m->seat[i].struck;
+	return there[0] && there[1] && !row_gated(m->round.row);
+}
+
+/* Is somebody to get on without a successor, and has not yet? */
+static bool in_mourning(const struct match *m, const struct seat *s)
+{
+	return !s->pid && s->waits && m->seen < s->after && others_get_on(m);
+}
+
 /* Somebody's end: as it was to be, or everything ends here. */
 static void bury(struct match *m, struct seat *s, int status)
 {
@@ -323,10 +358,7 @@ static void bury(struct match *m, struct seat *s, int status)
 		kills_fail(&m->round, "a process ended with status %x", status);
 	else
 		s->life->cut = true;
-	m->at_death = ledger_progress(m->round.ledger);
-	s->pid = 0;
-	s->stopped = false;
-	s->due = soak_now() + (soak_random(4) ? 0 : (int64_t)soak_random(4 * MS));
+	vacate(m, s);
 }
 
 static void reap(struct match *m)
@@ -358,6 +390,8 @@ static void tend(struct match *m)
 
 		if (s->due > now)
 			continue;
+		if (in_mourning(m, s))
+			continue;
 		if (!s->pid)
 			sit(m, s);
 		else if (s->stopped)
@@ -372,9 +406,7 @@ static void make_exec(struct match *m, struct seat *s)
 	kill(s->pid, KILLS_EXEC);
 	s->life->cut = true;
 	m->idle[m->idlers++] = s->pid;
-	m->at_death = ledger_progress(m->round.ledger);
-	s->pid = 0;
-	s->due = 0;
+	vacate(m, s);
 }
 
 static enum strike choose(void)
@@ -430,6 +462,16 @@ static void strike_some(struct match *m)
 	}
 }
 
+static bool anybody_mourned(const struct match *m)
+{
+	uint32_t i;
+
+	for (i = 0; i < m->seats; i++)
+		if (in_mourning(m, &m->seat[i]))
+			return true;
+	return false;
+}
+
 static void die(struct match *m)
 {
 	const uint32_t most = LIVES - 8 * SEATS;
@@ -438,7 +480,7 @@ static void die(struct match *m)
 	for (; now < end && m->lives[0] < most && m->lives[1] < most; now = soak_now()) {
 		tend(m);
 		nap();
-		if (now < next || m->seen == m->at_death)
+		if (now < next || m->seen == m->at_death || anybody_mourned(m))
 			continue;
 		strike_some(m);
 		next = now + soak_random(4 * MS);
@@ -524,10 +566,12 @@ static void check_newest(struct match *m)
 			break;
 	ringq_detach(&port);
 	ringq_leave(ring);
-	if (r != -EAGAIN || (ledger_newest(&m->round, &life, &end) &&
-			     (head.life < life || (head.life == life && head.number + 1 < end))))
-		kills_fail(&m->round, "number %u of life %u was sent last, number %u of life %u "
-			   "is there: %s", end - 1, life, head.number, head.life, ringq_strerror(r));
+	if (r != -EAGAIN)
+		kills_fail(&m->round, "for who comes late: %s", ringq_strerror(r));
+	if (ledger_newest(&m->round, &life, &end) &&
+	    (head.life < life || (head.life == life && head.number + 1 < end)))
+		kills_fail(&m->round, "life %u sent %u last, and life %u's %u is there", life,
+			   end - 1, head.life, head.number);
 }
 
 static void forget_idlers(struct match *m)
@@ -602,14 +646,18 @@ static void run_round(const struct row *row, struct total *total)
 	open_round(&m);
 	if (!row_lossy(row))
 		room = capacity(&m);
+	/* What can be sent and received in spite of what is stuck, in and out, and more. */
+	m.enough = 4 * room + 64;
 	pos = position(&m);
 	for (role = 0; role < 2; role++)
 		for (i = 0; i < row->seats[role]; i++)
 			m.seat[m.seats++] = (struct seat){ .role = role, .number = i };
 	/* Readers have their places before the first message: each may be to get all. */
 	for (i = m.seats; i--;) {
-		sit(&m, &m.seat[i]);
-		while (m.seat[i].role == RINGQ_CONSUMER && !ringq_load_acquire(&m.seat[i].life->attached))
+		struct seat *s = &m.seat[i];
+
+		sit(&m, s);
+		while (s->role == RINGQ_CONSUMER && !ringq_load_acquire(&s->life->attached))
 			nap();
 	}
 	die(&m);

@@ -74,6 +74,7 @@ void message_write(void *to, uint32_t size, uint32_t life, uint32_t number)
 /* Is it one, whole, that somebody may have sent? */
 static struct head message_check(const struct round *round, const void *msg, size_t size)
 {
+	const struct life *producers = round->ledger->life[RINGQ_PRODUCER];
 	struct head head;
 
 	if (size < sizeof(head))
@@ -86,7 +87,7 @@ static struct head message_check(const struct round *round, const void *msg, siz
 		kills_fail(round, "number %u of life %u came with %zu bytes", head.number,
 			   head.life, size);
 	if (head.life >= LIVES ||
-	    head.number >= ringq_load_acquire(&round->ledger->life[RINGQ_PRODUCER][head.life].begun))
+	    head.number >= ringq_load_acquire(&producers[head.life].begun))
 		kills_fail(round, "number %u of life %u came, and nobody sent it", head.number,
 			   head.life);
 	return head;
