@@ -13,6 +13,7 @@
  * that is not just a few of them. Repetitions with a probe outside of it are discarded,
  * counted and repeated, but not for ever.
  */
+#include "bench_death.h"
 #include "bench_set.h"
 #include "tool.h"
 
@@ -41,7 +42,13 @@ static const char doc[] =
 	"Every message is read in full and checked; a wrong one ends the program with status 1.\n"
 	"\n"
 	"FAR counts repetitions that were discarded because the CPUs were not as near to each "
-	"other as they usually are.";
+	"other as they usually are.\n"
+	"\n"
+	"WHAT may also be death: how long after a kill -9 of another process a sleeping receiver is "
+	"told, a poll of its port returns, and a message arrives that was stuck behind what the dead "
+	"one had claimed; in the same run, how long it takes a robust futex, a socket's end-of-file and "
+	"a pidfd. The distribution over all kills, and ratios of the medians. Its memory is auto unless "
+	"one is given; --cpus means nothing to it.";
 
 #define PROBE_NS	2000000
 #define TRIES		3	/* at most so many times as many repetitions as wanted */
@@ -50,7 +57,10 @@ static const char doc[] =
 
 struct bench {
 	const struct bench_set *set;
+	bool death;		/* instead of a set */
 	uint32_t memory;
+	bool memory_given;
+	bool quick;
 	bool json;
 	unsigned int repeat;	/* repetitions of a case */
 	unsigned int time_ms;	/* for each of the two in a repetition */
@@ -371,8 +381,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		if (memory < 0)
 			argp_error(state, "--memory wants private, auto, device or memfd: '%s'", arg);
 		b->memory = memory;
+		b->memory_given = true;
 		return 0;
 	case KEY_QUICK:
+		b->quick = true;
 		b->repeat = 5;
 		b->time_ms = 20;
 		return 0;
@@ -387,11 +399,17 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		for (i = 0; i < sizeof(sets) / sizeof(sets[0]); i++)
 			if (!strcmp(arg, sets[i]->name))
 				b->set = sets[i];
-		if (state->arg_num > 0 || !b->set)
+		b->death = !strcmp(arg, "death");
+		if (state->arg_num > 0 || (!b->set && !b->death))
 			argp_error(state, "there is no benchmark '%s'", arg);
 		return 0;
 	case ARGP_KEY_NO_ARGS:
 		argp_usage(state);
+		return 0;
+	case ARGP_KEY_SUCCESS:
+		if (b->death && b->memory_given && b->memory == RINGQ_PRIVATE)
+			argp_error(state, "private memory has no processes to die");
+		return 0;
 	}
 	return ARGP_ERR_UNKNOWN;
 }
@@ -425,6 +443,16 @@ static int run_case(struct bench *b, const struct bench_case *c, bool first, str
 	return r;
 }
 
+static int run_death(const struct bench *b)
+{
+	const struct bench_death death = {
+		.memory = b->memory_given ? b->memory : RINGQ_AUTO,
+		.kills = b->quick ? 20 : 300, .json = b->json,
+	};
+
+	return bench_death(&death) < 0 ? TOOL_FAILED : TOOL_OK;
+}
+
 int cmd_bench(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
@@ -445,6 +473,8 @@ int cmd_bench(int argc, char **argv)
 	struct row row;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &b);
+	if (b.death)
+		return run_death(&b);
 	if (chosen < 0) {
 		warnx("needs two CPUs, and there is only one that this process may use");
 		return TOOL_FAILED;
