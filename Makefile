@@ -148,6 +148,7 @@ step:
 	@tests/setup build
 	@$(MAKE) --no-print-directory -s build/step
 	@build/step --every=1
+	@build/step --pairs --every=1
 
 soak:
 	@tests/setup build check

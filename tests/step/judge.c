@@ -20,7 +20,7 @@ static bool is_latest(const struct scene *s)
 
 static bool is_its(const struct scene *s, uint64_t number)
 {
-	return number >= s->first;
+	return number >= s->victim.first;
 }
 
 #define N(x)	((unsigned long long)(x))
@@ -28,11 +28,12 @@ static bool is_its(const struct scene *s, uint64_t number)
 /* One more of the victim's: the next one. */
 static void judge_its(const struct scene *s, const struct note *note, uint64_t *its)
 {
-	CHECK(!note->again, "message %llu of the dead producer comes flagged", N(*its));
-	CHECK(is_latest(s) ? note->number >= s->first + *its : note->number == s->first + *its,
-	      "message %llu of the dead producer instead of %llu", N(note->number - s->first),
-	      N(*its));
-	*its = note->number - s->first + 1;
+	uint64_t n = note->number - s->victim.first;
+
+	CHECK(!note->again, "message %llu of the dead producer comes flagged", N(n));
+	CHECK(is_latest(s) ? n >= *its : n == *its,
+	      "message %llu of the dead producer instead of %llu", N(n), N(*its));
+	*its = n + 1;
 }
 
 static unsigned int times(const struct notes *notes, uint64_t number, bool *again)
@@ -52,7 +53,8 @@ static unsigned int times(const struct notes *notes, uint64_t number, bool *agai
 /* Not so if somebody made an orphan of it twice, and not what two lanes had at a time. */
 static bool is_ordered(const struct scene *s, const struct note *note)
 {
-	if (s->cell->column->discipline == RINGQ_LANES && note->number > s->at_heir)
+	if (s->crowded ||
+	    (s->cell->column->discipline == RINGQ_LANES && note->number > s->at_heir))
 		return false;
 	return !note->again || s->cell->cast != ORPHANS;
 }
@@ -93,7 +95,7 @@ static uint64_t count_its(const struct scene *s, const struct notes *notes)
 
 static void judge_producer(const struct scene *s)
 {
-	const struct report *r = s->act.report;
+	const struct report *r = s->victim.act.report;
 	uint64_t its = count_its(s, &s->common), number;
 	const struct notes *notes = &s->common;
 	bool again;
@@ -118,7 +120,7 @@ static void judge_producer(const struct scene *s)
 /* The victim has all of it. */
 static bool in_its_hands(const struct scene *s, uint64_t number)
 {
-	const struct report *r = s->act.report;
+	const struct report *r = s->victim.act.report;
 	uint32_t size = message_size(s->cell->column, number), i;
 	const unsigned char *packed = (const unsigned char *)r->buffer;
 
@@ -136,8 +138,8 @@ static bool in_its_hands(const struct scene *s, uint64_t number)
  */
 static uint64_t judge_missing(const struct scene *s, const struct notes *notes, uint64_t from)
 {
-	const struct report *r = s->act.report;
-	uint64_t missing = 0, again_n = 0, number;
+	const struct report *r = s->victim.act.report;
+	uint64_t missing = 0, again_n = 0, number, spare;
 	unsigned int n;
 	bool again;
 
@@ -156,17 +158,16 @@ static uint64_t judge_missing(const struct scene *s, const struct notes *notes, 
 	      N(r->takes));
 	CHECK(missing >= r->got, "%llu are missing, and the dead has had %llu", N(missing),
 	      N(r->got));
-	if (s->cell->cast == ORPHANS)
-		again_n -= again_n < 2 ? again_n : 2;
-	CHECK(again_n <= r->takes, "%llu are flagged, of which the dead saw %llu", N(again_n),
-	      N(r->takes));
+	spare = s->spare + (s->cell->cast == ORPHANS ? 2 : 0);
+	CHECK(again_n <= r->takes + spare, "%llu are flagged, of which the dead saw %llu",
+	      N(again_n), N(r->takes));
 	return missing;
 }
 
 /* What was shown to it and comes again says so. */
 static void judge_shown(const struct scene *s, const struct notes *notes)
 {
-	const struct report *r = s->act.report;
+	const struct report *r = s->victim.act.report;
 	uint64_t number, i;
 	bool again;
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 /*
  * A process is killed after each of its instructions, between the first and the last of ours in
- * an operation: step [--memory=memfd|device] [--every=N] [--seconds=N] [--list] [PATTERN...]
+ * an operation:
+ *
+ *	step [--memory=memfd|device] [--every=N] [--seconds=N] [--pairs] [--list] [PATTERN...]
  *
  * Each operation of each kind of ring is a cell, for each way in which others are there besides
  * (table.c). In a cell the victim's path is recorded once; then it dies, in a new ring each time,
@@ -12,6 +14,8 @@
  *
  * With a time, as in a guest that is emulated, all cells share it: each gets its part of what is
  * left, and takes of its instructions as many as that allows, evenly spread.
+ *
+ * With --pairs there are two of them; see pairs.c. They are not tried on the device.
  */
 #include "step.h"
 
@@ -33,26 +37,18 @@
 uint32_t step_memory = RINGQ_MEMFD;
 struct report *report;
 
-/* Of all cells, in memory that their processes share. */
-static struct counts {
-	unsigned long instructions;
-	unsigned long stores;
-	unsigned long places;	/* instructions at which somebody died */
-	unsigned long deaths;
-	unsigned long detours;	/* other paths than the recorded one */
-} *counts;
-
-static unsigned int every = 64;
+struct counts *counts;
+unsigned int every = 64;
+unsigned int at, besides;
+pid_t victim;
+char cell_name[128];
 static double seconds;
-static char cell_name[128];
-static unsigned int at;		/* the instruction under test */
-static pid_t victim;
 
 void fail(const char *format, ...)
 {
 	va_list args;
 
-	printf("FAIL - %s: at instruction %u: ", cell_name, at);
+	printf("FAIL - %s: at instruction %u, %u: ", cell_name, at, besides);
 	va_start(args, format);
 	vprintf(format, args);
 	va_end(args);
@@ -75,7 +71,7 @@ static void begin(struct scene *s, const struct cell *cell)
 {
 	scene_open(s, cell, report);
 	scene_start(s);
-	victim = s->victim;
+	victim = s->victim.pid;
 }
 
 static void end(struct scene *s, enum meanwhile what)
@@ -93,7 +89,8 @@ static void record(const struct cell *cell, struct stepper_path *path)
 	at = 0;
 	begin(&s, cell);
 	watch = scene_watch(&s);
-	stepper_record(s.victim, &report->mark, &watch, path);
+	stepper_record(s.victim.pid, &report->mark, &watch, STEPPER_MOST, path);
+	CHECK(report->mark.over, "more than %u instructions", STEPPER_MOST);
 	at = path->n;
 	end(&s, NOTHING);
 }
@@ -106,11 +103,11 @@ static void die(const struct cell *cell, const struct stepper_path *path, unsign
 
 	at = k;
 	begin(&s, cell);
-	if (!stepper_to(s.victim, &report->mark, path, k)) {
+	if (!stepper_to(s.victim.pid, &report->mark, path, k)) {
 		counts->detours++;
 		end(&s, what);
 		begin(&s, cell);
-		stepper_steps(s.victim, &report->mark, k);
+		stepper_steps(s.victim.pid, &report->mark, k);
 	}
 	/* It has begun, and is not over: it dies inside. */
 	if (report->mark.over) {
@@ -179,14 +176,13 @@ static void refuse(const struct cell *cell)
 	printf("ok - %s: is refused\n", cell_name);
 }
 
-static void run_cell(const struct cell *cell, double until)
+static void run_cell(const void *what, double until)
 {
+	const struct cell *cell = what;
 	static struct stepper_path path;
 	unsigned long deaths = counts->deaths;
 	unsigned int stores;
 
-	alarm(CELL_LIMIT);
-	setbuf(stdout, NULL);
 	if (cell_kind(cell->op, cell->column) != 'x') {
 		refuse(cell);
 		return;
@@ -251,10 +247,17 @@ static void list(const struct cell *cell)
 	puts(cell_name);
 }
 
+static void list_pair(const struct pair *pair)
+{
+	(void)pair;
+	puts(cell_name);
+}
+
 static unsigned int cells, done, failed;
 static double deadline;
 
-static void fork_cell(const struct cell *cell)
+/* In a process of its own, for it ends with the first thing that is wrong. */
+static void run_forked(void (*run)(const void *what, double until), const void *what)
 {
 	double until = seconds ? now() + (deadline - now()) / (cells - done) : 0;
 	int status;
@@ -264,7 +267,9 @@ static void fork_cell(const struct cell *cell)
 	fflush(stdout);
 	pid = fork();
 	if (pid == 0) {
-		run_cell(cell, until);
+		setbuf(stdout, NULL);
+		alarm(every == 1 ? 20 * CELL_LIMIT : CELL_LIMIT);
+		run(what, until);
 		_exit(0);
 	}
 	if (pid < 0 || waitpid(pid, &status, 0) != pid || status) {
@@ -274,15 +279,53 @@ static void fork_cell(const struct cell *cell)
 	}
 }
 
-static void print_counts(void)
+static void fork_cell(const struct cell *cell)
 {
-	printf("# %s: %u cells, %u operations, %lu instructions, %lu of which others see\n",
-	       ringq_memory_name(step_memory), cells, n_operations, counts->instructions,
-	       counts->stores);
-	printf("# %s: %lu deaths at %.1f %% of them; %lu times another way was gone\n",
-	       ringq_memory_name(step_memory), counts->deaths,
-	       counts->instructions ? 100.0 * counts->places / counts->instructions : 0,
-	       counts->detours);
+	run_forked(run_cell, cell);
+}
+
+static void run_pair(const void *what, double until)
+{
+	(void)until;
+	pair_run(what);
+}
+
+static void fork_pair(const struct pair *pair)
+{
+	run_forked(run_pair, pair);
+}
+
+/* Calls f for each pair that is wanted; returns how many. */
+static unsigned int each_pair(int n, char **patterns, void (*f)(const struct pair *pair))
+{
+	unsigned int i, found = 0;
+	const struct pair *pair;
+
+	for (i = 0; i < n_pairs; i++) {
+		pair = pair_of(i, cell_name, sizeof(cell_name));
+		if (!wanted(n, patterns))
+			continue;
+		found++;
+		if (f)
+			f(pair);
+	}
+	return found;
+}
+
+static void print_counts(bool pairs)
+{
+	const char *memory = ringq_memory_name(step_memory);
+
+	if (pairs) {
+		printf("# %s: %u kinds of pairs, %lu pairs, %lu deaths\n", memory, cells,
+		       counts->pairs, counts->deaths);
+		return;
+	}
+	printf("# %s: %u cells, %u operations, %lu instructions, %lu of which others see\n", memory,
+	       cells, n_operations, counts->instructions, counts->stores);
+	printf("# %s: %lu deaths at %.1f %% of them; %lu times another way was gone\n", memory,
+	       counts->deaths, counts->instructions ?
+	       100.0 * counts->places / counts->instructions : 0, counts->detours);
 }
 
 static void *shared(size_t size)
@@ -295,7 +338,7 @@ static void *shared(size_t size)
 static int usage(void)
 {
 	fprintf(stderr, "%s\n",
-		"step [--memory=memfd|device] [--every=N] [--seconds=N] [--list] [PATTERN...]");
+		"usage: step [--memory=memfd|device] [--every=N] [--seconds=N] [--pairs] [--list] [PATTERN...]");
 	return 2;
 }
 
@@ -305,10 +348,11 @@ int main(int argc, char **argv)
 		{ "memory", required_argument, NULL, 'm' },
 		{ "every", required_argument, NULL, 'e' },
 		{ "seconds", required_argument, NULL, 's' },
+		{ "pairs", no_argument, NULL, 'p' },
 		{ "list", no_argument, NULL, 'l' },
 		{ }
 	};
-	bool lists = false;
+	bool lists = false, pairs = false;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -318,6 +362,8 @@ int main(int argc, char **argv)
 			every = atoi(optarg);
 		else if (c == 's')
 			seconds = atof(optarg);
+		else if (c == 'p')
+			pairs = true;
 		else if (c == 'l')
 			lists = true;
 		else
@@ -325,18 +371,24 @@ int main(int argc, char **argv)
 	}
 	argc -= optind;
 	argv += optind;
+	if (lists && pairs)
+		return !each_pair(argc, argv, list_pair);
 	if (lists)
 		return !each_cell(argc, argv, list);
-	report = shared(sizeof(*report));
+	/* The other one is that of who lies, in pairs. */
+	report = shared(2 * sizeof(*report));
 	counts = shared(sizeof(*counts));
 	if (!report || !counts)
 		return 1;
 	stepper_init();
-	cells = each_cell(argc, argv, NULL);
+	cells = pairs ? each_pair(argc, argv, NULL) : each_cell(argc, argv, NULL);
 	deadline = now() + seconds;
 	failed = table_check();
-	each_cell(argc, argv, fork_cell);
-	print_counts();
+	if (pairs)
+		each_pair(argc, argv, fork_pair);
+	else
+		each_cell(argc, argv, fork_cell);
+	print_counts(pairs);
 	printf("%u passed, %u failed\n", done - failed, failed);
 	return !done || failed;
 }

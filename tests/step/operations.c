@@ -22,6 +22,7 @@ static uint64_t batch(const struct act *a)
 #define OVER(a, r)								\
 	do {									\
 		(a)->report->result = (r);					\
+		(a)->report->flags = ringq_flags(&(a)->port);			\
 		stepper_over(&(a)->report->mark);				\
 	} while (0)
 

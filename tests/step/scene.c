@@ -189,10 +189,8 @@ void scene_open(struct scene *s, const struct cell *cell, struct report *shared)
 	enum ringq_role role = cell->op->role;
 
 	memset(s, 0, sizeof(*s));
-	memset(shared, 0, sizeof(*shared));
 	s->cell = cell;
-	s->act.column = cell->column;
-	s->act.report = shared;
+	s->victim.act.report = shared;
 	create(s);
 	attach(s, RINGQ_PRODUCER, &s->out);
 	attach(s, RINGQ_CONSUMER, &s->in);
@@ -238,16 +236,16 @@ static void start_agent(void)
 	CHECK(r == 0, "a ring of its own: %s", ringq_strerror(r));
 }
 
-static void be_victim(void *arg)
+static void be_actor(void *arg)
 {
-	struct scene *s = arg;
-	const struct operation *op = s->cell->op;
-	struct act *a = &s->act;
-	int r = ringq_join_fd(ringq_fd(s->ring), NULL, &a->ring);
+	struct actor *actor = arg;
+	const struct operation *op = actor->op;
+	struct act *a = &actor->act;
+	int r = ringq_join_fd(ringq_fd(actor->ring), NULL, &a->ring);
 
 	CHECK(r == 0, "join: %s", ringq_strerror(r));
 	if (op->late) {
-		if (step_memory == RINGQ_MEMFD)
+		if (step_memory == RINGQ_MEMFD && !op->buries)
 			start_agent();
 	} else {
 		r = ringq_attach(a->ring, op->role, &a->port);
@@ -256,7 +254,7 @@ static void be_victim(void *arg)
 		ringq_set_strategy(&a->port, RINGQ_STRATEGY_BLOCK);
 	}
 	stepper_stop();
-	if (s->cell->cast == COMING)
+	if (actor->cast == COMING)
 		early(a);
 	if (op->before)
 		op->before(a);
@@ -265,20 +263,43 @@ static void be_victim(void *arg)
 }
 
 /* Its messages, in a row. */
-static void write_messages(struct scene *s)
+static void write_messages(struct actor *actor)
 {
-	unsigned char *at = (unsigned char *)s->act.msgs;
+	struct act *a = &actor->act;
+	unsigned char *at = (unsigned char *)a->msgs;
 	unsigned int i;
 
-	/* COMING sends one before. */
-	s->first = s->number + ITS;
 	for (i = 0; i < STEP_BATCH; i++) {
-		uint64_t number = s->first + i + (s->cell->cast == COMING);
+		/* COMING sends one before. */
+		uint64_t number = actor->first + i + (actor->cast == COMING);
 
-		s->act.sizes[i] = message_size(s->cell->column, number);
-		message_fill(at, s->act.sizes[i], number);
-		at += s->act.sizes[i];
+		a->sizes[i] = message_size(a->column, number);
+		message_fill(at, a->sizes[i], number);
+		at += a->sizes[i];
 	}
+}
+
+void scene_actor(struct scene *s, struct actor *actor, const struct operation *op,
+		 struct report *shared, uint64_t first)
+{
+	memset(actor, 0, sizeof(*actor));
+	memset(shared, 0, sizeof(*shared));
+	actor->op = op;
+	actor->cast = s->cell->cast;
+	actor->ring = s->ring;
+	actor->first = first;
+	actor->act.column = s->cell->column;
+	actor->act.report = shared;
+	write_messages(actor);
+	actor->pid = stepper_start(be_actor, actor, &shared->mark);
+}
+
+void actor_begin(struct actor *actor)
+{
+	const struct stepper_mark *mark = &actor->act.report->mark;
+
+	stepper_go(actor->pid);
+	CHECK(mark->begun && !mark->over, "it has not begun");
 }
 
 /* Sleepers. */
@@ -372,7 +393,7 @@ static bool is_served(struct scene *s)
 static bool is_buried(struct scene *s)
 {
 	const struct ringq_attention *a = attention_of(s);
-	const struct report *r = s->act.report;
+	const struct report *r = s->victim.act.report;
 
 	return !(__atomic_load_n(&a->live[s->cell->op->role][0], __ATOMIC_ACQUIRE) >> r->place & 1);
 }
@@ -393,23 +414,21 @@ void scene_start(struct scene *s)
 	const struct cell *cell = s->cell;
 	enum ringq_role role = cell->op->role;
 
-	write_messages(s);
-	s->victim = stepper_start(be_victim, s, &s->act.report->mark);
+	scene_actor(s, &s->victim, cell->op, s->victim.act.report, s->number + ITS);
 	if (role == RINGQ_CONSUMER && !cell->op->late)
 		fill(s);
-	stepper_go(s->victim);
+	stepper_go(s->victim.pid);
 	if (cell->cast == COMING)
 		attach(s, role, ours(s, role));
 	if (cell->cast == LEAVING)
 		ringq_detach(ours(s, role));
 	if (cell->cast == ASLEEP)
 		start_sleeper(s);
-	stepper_go(s->victim);
-	CHECK(s->act.report->mark.begun && !s->act.report->mark.over, "it has not begun");
+	actor_begin(&s->victim);
 }
 
 /* Each as far as it can: what the victim lies on may be in the way. */
-static void go_on(struct scene *s)
+void scene_go_on(struct scene *s)
 {
 	if (scene_lives(&s->out)) {
 		int r = put(s, &s->out, s->number + 1, RINGQ_NOWAIT);
@@ -454,12 +473,12 @@ void scene_meanwhile(struct scene *s, enum meanwhile what)
 	if (s->sleeper.there)
 		return;
 	if (what == GO_ON)
-		go_on(s);
+		scene_go_on(s);
 	if (what == HOLD)
 		hold(s);
 }
 
-static void let_go(struct scene *s)
+void scene_let_go(struct scene *s)
 {
 	if (scene_lives(&s->out) && s->out.held) {
 		message_fill(ringq_at(&s->out, 0), s->cell->column->size, ++s->number);
@@ -471,21 +490,22 @@ static void let_go(struct scene *s)
 	}
 }
 
-/* In the dead one's place, if it is known which that was. */
-static void succeed(struct scene *s)
+/* A port in the dead one's place, if it is known which that was. */
+void scene_succeed(struct scene *s)
 {
 	struct ringq_attach_opts opts = { .size = sizeof(opts), .flags = RINGQ_AT_PLACE };
 	const struct cell *cell = s->cell;
 	int r;
 
-	opts.place = s->act.report->place;
-	r = ringq_attach_with(s->ring, cell->op->role, cell->op->late ? NULL : &opts, &s->heir);
-	if (s->act.report->closes && r == -EPIPE)
+	opts.place = s->victim.act.report->place;
+	r = ringq_attach_with(s->ring, cell->op->role, s->moved || cell->op->late ? NULL : &opts,
+			      &s->heir);
+	if (s->victim.act.report->closes && r == -EPIPE)
 		return;
 	CHECK(r == 0, "the successor's attach: %s", ringq_strerror(r));
 }
 
-static void take_all(struct scene *s)
+void scene_take_all(struct scene *s)
 {
 	struct ringq_port *ports[] = { &s->in, &s->heir };
 	unsigned int i;
@@ -521,45 +541,56 @@ static void put_each(struct scene *s)
 }
 
 /* Both sides see the same. */
-static void see_whether_closed(struct scene *s)
+void scene_see_closed(struct scene *s)
 {
 	const struct ringq_attention *a = attention_of(s);
 	bool data = a->data & RINGQ_CLOSED, space = a->space & RINGQ_CLOSED;
 
 	CHECK(data == space, "closed for %s only", data ? "producers" : "consumers");
-	CHECK(!data || s->act.report->closes, "closed by nobody");
-	CHECK(data || s->act.report->result || !s->act.report->closes ||
-	      !s->act.report->mark.over, "closed in vain");
+	CHECK(!data || s->victim.act.report->closes, "closed by nobody");
+	CHECK(data || s->victim.act.report->result || !s->victim.act.report->closes ||
+	      !s->victim.act.report->mark.over, "closed in vain");
 	s->closed = data;
+}
+
+void scene_judge(struct scene *s)
+{
+	s->at_heir = s->number;
+	put_each(s);
+	scene_take_all(s);
+	judge(s);
+}
+
+/* Who sleeps learns of it without any help: by his process, or the module. */
+static void see_who_slept(struct scene *s)
+{
+	if (!s->cell->op->late)
+		await(s, is_buried, "the dead are not buried");
+	await(s, is_served, "who slept is not woken");
 }
 
 void scene_death(struct scene *s, enum meanwhile what)
 {
-	stepper_kill(s->victim);
-	/* The sleeper's process, or the module, learns of it without any help. */
-	if (s->sleeper.there) {
-		if (!s->cell->op->late)
-			await(s, is_buried, "the dead are not buried");
-		await(s, is_served, "who slept is not woken");
-	}
-	succeed(s);
-	see_whether_closed(s);
-	if (s->sleeper.there && s->cell->op->role == RINGQ_PRODUCER) {
+	bool slept = s->sleeper.there;
+
+	stepper_kill(s->victim.pid);
+	if (slept)
+		see_who_slept(s);
+	scene_succeed(s);
+	scene_see_closed(s);
+	if (slept && s->cell->op->role == RINGQ_PRODUCER) {
 		if (!s->closed)
 			CHECK(put(s, &s->heir, END, RINGQ_NOWAIT) == 1, "send to who slept");
 		join_sleeper(s);
 	}
-	if (what == HOLD && !s->sleeper.there)
-		let_go(s);
-	take_all(s);
-	if (s->sleeper.there) {
+	if (what == HOLD)
+		scene_let_go(s);
+	scene_take_all(s);
+	if (slept && s->cell->op->role == RINGQ_CONSUMER) {
 		join_sleeper(s);
-		take_all(s);
+		scene_take_all(s);
 	}
-	s->at_heir = s->number;
-	put_each(s);
-	take_all(s);
-	judge(s);
+	scene_judge(s);
 }
 
 static void detach(struct ringq_port *port)
@@ -571,7 +602,7 @@ static void detach(struct ringq_port *port)
 void scene_close(struct scene *s)
 {
 	struct ringq_attach_opts opts = {
-		.size = sizeof(opts), .flags = RINGQ_AT_PLACE, .place = s->act.report->place,
+		.size = sizeof(opts), .flags = RINGQ_AT_PLACE, .place = s->victim.act.report->place,
 	};
 	struct ringq_port to, from;
 
@@ -610,15 +641,17 @@ void scene_init(void)
 /* The operation, where there is none. */
 void scene_refuse(struct scene *s, const struct cell *cell, struct report *shared)
 {
+	struct act *a = &s->victim.act;
+
 	memset(s, 0, sizeof(*s));
 	memset(shared, 0, sizeof(*shared));
 	s->cell = cell;
-	s->act.column = cell->column;
-	s->act.report = shared;
+	a->column = cell->column;
+	a->report = shared;
+	a->sizes[0] = 8;
 	create(s);
-	attach(s, cell->op->role, &s->act.port);
-	s->act.sizes[0] = 8;
-	cell->op->act(&s->act);
-	ringq_detach(&s->act.port);
+	attach(s, cell->op->role, &a->port);
+	cell->op->act(a);
+	ringq_detach(&a->port);
 	ringq_leave(s->ring);
 }

@@ -6,6 +6,7 @@
  *   table.c       which cells there are: operations x disciplines x who is there besides
  *   operations.c  the operations, as the one who dies in them calls them
  *   scene.c       a ring, live ports beside the victim, its death, its successor
+ *   pairs.c       two at a time: one lies at an instruction, another dies at one
  *   judge.c       what must be true afterwards
  *   message.c     messages that show when they are lost, doubled or torn
  *   stepper.c     a child that is stopped after any instruction
@@ -59,11 +60,12 @@ struct report {
 	bool blind;		/* it throws them away */
 	bool closes;
 	uint32_t place;
+	uint32_t flags;		/* of what it received last */
 	unsigned char buffer[STEP_BATCH][STEP_SIZE];	/* what it receives... */
 	unsigned char early[STEP_SIZE];	/* ...and did before */
 };
 
-/* What a victim acts on. */
+/* What one who is stepped acts on. */
 struct act {
 	const struct column *column;
 	struct ringq *ring;
@@ -71,6 +73,16 @@ struct act {
 	struct report *report;
 	unsigned char msgs[STEP_BATCH][STEP_SIZE];	/* to be sent, in a row of their size... */
 	uint32_t sizes[STEP_BATCH];			/* ...of these sizes, if records */
+};
+
+/* One who is stepped. */
+struct actor {
+	const struct operation *op;
+	enum cast cast;
+	struct ringq *ring;	/* ours; its own is that of act */
+	struct act act;
+	uint64_t first;		/* number of its first message */
+	pid_t pid;
 };
 
 /* An operation: a row of the table. */
@@ -84,6 +96,7 @@ struct operation {
 	enum { SOME, NONE, FULL } fill;	/* of the ring, before */
 	bool late;	/* it attaches itself, while it is stepped */
 	bool leaves;	/* it detaches */
+	bool buries;	/* it has no port, and no thread of the library */
 };
 
 extern const struct column columns[];
@@ -130,15 +143,16 @@ struct scene {
 	uint64_t capacity;	/* elements */
 	struct ringq_port out, in;	/* ours, while their error is 0 */
 	struct ringq_port heir;		/* in the victim's place */
-	pid_t victim;
-	struct act act;		/* the victim's, with its messages */
-	uint64_t first;		/* number of the victim's first message */
+	struct actor victim;
 	uint64_t number;	/* of our last one... */
 	uint64_t begin;		/* ...of the one before this began... */
 	uint64_t at_heir;	/* ...and of the last one before what it ended with */
 	struct notes common;	/* in, and heir where they share */
 	struct notes heirs;	/* heir, where each gets all */
 	bool closed;		/* it turned out to be */
+	bool crowded;		/* there is another one who is stepped, so nothing is in order... */
+	bool moved;		/* ...who may have taken the victim's place... */
+	uint64_t spare;		/* ...and so many more may be flagged */
 	struct sleeper {
 		pthread_t thread;
 		bool there;
@@ -155,12 +169,24 @@ void scene_init(void);
 /* What the operation says where there is none is in the report. */
 void scene_refuse(struct scene *s, const struct cell *cell, struct report *report);
 void scene_open(struct scene *s, const struct cell *cell, struct report *report);
+/* One more who is stepped: attached, unless that is its operation; its numbers from one on. */
+void scene_actor(struct scene *s, struct actor *actor, const struct operation *op,
+		 struct report *report, uint64_t first);
+/* To the beginning of its operation. */
+void actor_begin(struct actor *actor);
 /* The victim is at its beginning. */
 void scene_start(struct scene *s);
 /* Is that another thing than NOTHING? */
 bool scene_can(const struct cell *cell, enum meanwhile what);
 void scene_meanwhile(struct scene *s, enum meanwhile what);
 void scene_death(struct scene *s, enum meanwhile what);
+/* The same in parts: what the live ones hold; when it is dead; what must be true then. */
+void scene_go_on(struct scene *s);
+void scene_let_go(struct scene *s);
+void scene_take_all(struct scene *s);
+void scene_succeed(struct scene *s);
+void scene_see_closed(struct scene *s);
+void scene_judge(struct scene *s);
 void scene_close(struct scene *s);
 /* To be watched by the stepper. */
 struct stepper_watch scene_watch(const struct scene *s);
@@ -176,6 +202,28 @@ void lap(struct scene *s, struct ringq_port *to, struct ringq_port *from);
 
 extern uint32_t step_memory;
 extern struct report *report;
+
+/* pairs.c. Each two of a kind, as cells are. */
+struct pair;
+extern const unsigned int n_pairs;
+const struct pair *pair_of(unsigned int i, char *name, size_t size);
+void pair_run(const struct pair *pair);
+
+/* Of all cells, in memory that their processes share. */
+struct counts {
+	unsigned long instructions;
+	unsigned long stores;
+	unsigned long places;	/* instructions at which somebody died */
+	unsigned long deaths;
+	unsigned long detours;	/* other paths than the recorded one */
+	unsigned long pairs;
+};
+
+extern struct counts *counts;
+extern unsigned int every;	/* one in so many instructions */
+extern unsigned int at, besides;	/* instructions where one dies, and another lies */
+extern pid_t victim;
+extern char cell_name[128];
 
 /* The cell has failed: says so and ends its process. */
 __attribute__((noreturn, format(printf, 1, 2))) void fail(const char *format, ...);

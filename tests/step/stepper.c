@@ -101,7 +101,7 @@ static void count_before(struct stepper_path *path)
 }
 
 void stepper_record(pid_t pid, const struct stepper_mark *mark, const struct stepper_watch *watch,
-		    struct stepper_path *path)
+		    unsigned int most, struct stepper_path *path)
 {
 	void *copy = malloc(watch->size);
 	unsigned int i = 0;
@@ -111,9 +111,7 @@ void stepper_record(pid_t pid, const struct stepper_mark *mark, const struct ste
 	memcpy(copy, watch->memory, watch->size);
 	path->at[0] = address_of(pid);
 	path->event[0] = false;
-	while (!is_over(mark)) {
-		if (i == STEPPER_MOST)
-			fail("more than %u instructions", i);
+	while (!is_over(mark) && i < most) {
 		/* It is a copy of us: its code is ours. */
 		path->event[i + 1] = *(const uint16_t *)path->at[i] == SYSCALL;
 		one_step(pid);
@@ -124,7 +122,7 @@ void stepper_record(pid_t pid, const struct stepper_mark *mark, const struct ste
 		memcpy(copy, watch->memory, watch->size);
 	}
 	/* The last one was that of stepper_over(). */
-	path->n = i - 1;
+	path->n = is_over(mark) ? i - 1 : i;
 	free(copy);
 	count_before(path);
 }

@@ -69,8 +69,9 @@ pid_t stepper_start(void (*run)(void *arg), void *arg, struct stepper_mark *mark
 void stepper_go(pid_t pid);
 /* So many instructions, or until it is over. */
 void stepper_steps(pid_t pid, const struct stepper_mark *mark, unsigned int steps);
+/* Most instructions of it at most: it may be waiting. */
 void stepper_record(pid_t pid, const struct stepper_mark *mark, const struct stepper_watch *watch,
-		    struct stepper_path *path);
+		    unsigned int most, struct stepper_path *path);
 /* To where it is after k instructions of the path. False: it went another way. */
 bool stepper_to(pid_t pid, const struct stepper_mark *mark, const struct stepper_path *path,
 		unsigned int k);
