@@ -422,6 +422,7 @@ static void act_attach_consumer(struct act *a)
  */
 const struct operation operations[] = {
 	{ "send",		OUT, "xxxxxxxxoooo", act_send, .fill = NONE },
+	{ "send-last",		OUT, "xxxxxxxxoooo", act_send, .fill = LAST },
 	{ "send-many",		OUT, "xxxxxxxooooo", act_send_many, .fill = NONE },
 	{ "send-all",		OUT, "xxxxxxxxoooo", act_send_all, .fill = NONE },
 	{ "commit",		OUT, "xxxxxxxxoooo", act_commit, .fill = NONE },
@@ -440,6 +441,7 @@ const struct operation operations[] = {
 	{ "attach-producer",	OUT, "xxxxxxxxxxxx", act_attach_producer, .late = true },
 	{ "detach-producer",	OUT, "xxxxxxxxxxxx", act_detach, before_leave, .leaves = true },
 	{ "recv",		IN, "xxxxxxxxoooo", act_recv },
+	{ "recv-last",		IN, "xxxxxxxxoooo", act_recv, .fill = LAST },
 	{ "recv-many",		IN, "xxxxxxxooooo", act_recv_many },
 	{ "recv-all",		IN, "xxxxoxoooooo", act_recv_all },
 	{ "recv-from",		IN, "ooooxooooooo", act_recv_from },

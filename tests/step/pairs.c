@@ -9,6 +9,8 @@
  *   WATCHED  one is dead already; another lies at an instruction of its burial, while those who
  *            live go on; then it goes on too
  *
+ * Either of them comes first to where it lies or dies, and then the other one.
+ *
  * What the one who lies has read matters for what it does later, so it lies at each instruction,
  * or one in so many. Who dies does nothing later: of him only stores count, and system calls.
  */
@@ -30,46 +32,50 @@ struct pair {
 	const char *lies;	/* or dies first */
 	const char *dies;	/* or buries */
 	enum cast cast;
+	bool closes;		/* somebody closes it meanwhile */
 };
 
 /* Not on the device, where the module buries. */
 static const struct pair pairs[] = {
-	{ WITH, "mpmc-16", "send", "send", BESIDE },
-	{ WITH, "mpmc-16", "send-many", "send-many", BESIDE },
-	{ WITH, "mpmc-16", "send", "commit-part", BESIDE },
-	{ WITH, "mpmc-16", "send-many", "abort", BESIDE },
-	{ WITH, "mpmc-16", "recv", "recv", BESIDE },
-	{ WITH, "mpmc-16", "recv-many", "recv-many", BESIDE },
-	{ WITH, "mpmc-16", "recv", "release-part", BESIDE },
-	{ WITH, "mpmc-16", "recv-all", "recv", BESIDE },
-	{ WITH, "mpmc-16", "recv", "recv", ORPHANS },
-	{ WITH, "mpmc-16", "recv", "recv", TOMBS },
-	{ WITH, "mpsc-72", "send", "send", BESIDE },
-	{ WITH, "spmc-72", "recv", "recv", BESIDE },
-	{ WITH, "lanes-16", "recv", "recv", BESIDE },
-	{ WITH, "mpmc-16", "send", "attach-producer", ALONE },
-	{ WITH, "mpmc-16", "attach-producer", "send", ALONE },
-	{ WITH, "mpmc-16", "attach-producer", "commit-part", ALONE },
-	{ WITH, "mpmc-16", "send", "detach-producer", ALONE },
-	{ WITH, "mpmc-16", "detach-producer", "send", ALONE },
-	{ WITH, "mpmc-16", "recv", "attach-consumer", ALONE },
-	{ WITH, "mpmc-16", "attach-consumer", "recv", ALONE },
-	{ WITH, "mpmc-16", "recv", "detach-consumer", ALONE },
-	{ WITH, "mpmc-16", "detach-consumer", "recv", ALONE },
-	{ BURIAL, "mpmc-16", "send-many", "bury", BESIDE },
-	{ BURIAL, "mpmc-16", "send-many", "bury", ALONE },
-	{ BURIAL, "mpmc-16", "recv-many", "bury", BESIDE },
-	{ BURIAL, "mpmc-16", "recv-many", "bury", ALONE },
-	{ BURIAL, "mpmc-16", "release-part", "bury", BESIDE },
-	{ BURIAL, "mpmc-16", "recv", "bury", ORPHANS },
-	{ BURIAL, "mpmc-16", "recv", "bury", TOMBS },
-	{ BURIAL, "gated-16", "release-part", "bury", BESIDE },
-	{ BURIAL, "lanes-16", "release-part", "bury", BESIDE },
-	{ BURIAL, "spsc-16", "close-by-producer", "bury", ALONE },
-	{ WATCHED, "mpmc-16", "send-many", "bury", BESIDE },
-	{ WATCHED, "mpmc-16", "recv-many", "bury", BESIDE },
-	{ WATCHED, "mpmc-16", "release-part", "bury", BESIDE },
-	{ WATCHED, "mpmc-16", "recv", "bury", ORPHANS },
+	{ WITH, "mpmc-16", "send", "send", .cast = BESIDE },
+	{ WITH, "mpmc-16", "send", "send", .cast = BESIDE, .closes = true },
+	{ WITH, "mpmc-16", "send-last", "send-last", .cast = BESIDE },
+	{ WITH, "mpmc-16", "send-many", "send-many", .cast = BESIDE },
+	{ WITH, "mpmc-16", "send", "commit-part", .cast = BESIDE },
+	{ WITH, "mpmc-16", "send-many", "abort", .cast = BESIDE },
+	{ WITH, "mpmc-16", "recv", "recv", .cast = BESIDE },
+	{ WITH, "mpmc-16", "recv-last", "recv-last", .cast = BESIDE },
+	{ WITH, "mpmc-16", "recv-many", "recv-many", .cast = BESIDE },
+	{ WITH, "mpmc-16", "recv", "release-part", .cast = BESIDE },
+	{ WITH, "mpmc-16", "recv-all", "recv", .cast = BESIDE },
+	{ WITH, "mpmc-16", "recv", "recv", .cast = ORPHANS },
+	{ WITH, "mpmc-16", "recv", "recv", .cast = TOMBS },
+	{ WITH, "mpsc-72", "send", "send", .cast = BESIDE },
+	{ WITH, "spmc-72", "recv", "recv", .cast = BESIDE },
+	{ WITH, "lanes-16", "recv", "recv", .cast = BESIDE },
+	{ WITH, "mpmc-16", "send", "attach-producer", .cast = ALONE },
+	{ WITH, "mpmc-16", "attach-producer", "send", .cast = ALONE },
+	{ WITH, "mpmc-16", "attach-producer", "commit-part", .cast = ALONE },
+	{ WITH, "mpmc-16", "send", "detach-producer", .cast = ALONE },
+	{ WITH, "mpmc-16", "detach-producer", "send", .cast = ALONE },
+	{ WITH, "mpmc-16", "recv", "attach-consumer", .cast = ALONE },
+	{ WITH, "mpmc-16", "attach-consumer", "recv", .cast = ALONE },
+	{ WITH, "mpmc-16", "recv", "detach-consumer", .cast = ALONE },
+	{ WITH, "mpmc-16", "detach-consumer", "recv", .cast = ALONE },
+	{ BURIAL, "mpmc-16", "send-many", "bury", .cast = BESIDE },
+	{ BURIAL, "mpmc-16", "send-many", "bury", .cast = ALONE },
+	{ BURIAL, "mpmc-16", "recv-many", "bury", .cast = BESIDE },
+	{ BURIAL, "mpmc-16", "recv-many", "bury", .cast = ALONE },
+	{ BURIAL, "mpmc-16", "release-part", "bury", .cast = BESIDE },
+	{ BURIAL, "mpmc-16", "recv", "bury", .cast = ORPHANS },
+	{ BURIAL, "mpmc-16", "recv", "bury", .cast = TOMBS },
+	{ BURIAL, "gated-16", "release-part", "bury", .cast = BESIDE },
+	{ BURIAL, "lanes-16", "release-part", "bury", .cast = BESIDE },
+	{ BURIAL, "spsc-16", "close-by-producer", "bury", .cast = ALONE },
+	{ WATCHED, "mpmc-16", "send-many", "bury", .cast = BESIDE },
+	{ WATCHED, "mpmc-16", "recv-many", "bury", .cast = BESIDE },
+	{ WATCHED, "mpmc-16", "release-part", "bury", .cast = BESIDE },
+	{ WATCHED, "mpmc-16", "recv", "bury", .cast = ORPHANS },
 };
 
 const unsigned int n_pairs = sizeof(pairs) / sizeof(pairs[0]);
@@ -129,8 +135,9 @@ const struct pair *pair_of(unsigned int i, char *name, size_t size)
 {
 	static const char *const kinds[] = { "with", "then", "watched-by" };
 
-	snprintf(name, size, "memfd-%s-%s-%s-%s-%s", pairs[i].column, pairs[i].lies,
-		 kinds[pairs[i].kind], pairs[i].dies, cast_names[pairs[i].cast]);
+	snprintf(name, size, "memfd-%s-%s-%s-%s-%s%s", pairs[i].column, pairs[i].lies,
+		 kinds[pairs[i].kind], pairs[i].dies, cast_names[pairs[i].cast],
+		 pairs[i].closes ? "-closed" : "");
 	return &pairs[i];
 }
 
@@ -231,7 +238,7 @@ static void close_two(struct two *t)
 	CHECK(others->mark.over, "who lives does not come to its end");
 	s->spare = others->takes;
 	scene_succeed(s);
-	scene_let_go(s);
+	scene_see_closed(s);
 	scene_take_all(s);
 	if (op_other->role == RINGQ_PRODUCER)
 		settle_producer(t);
@@ -243,21 +250,41 @@ static void close_two(struct two *t)
 	scene_close(s);
 }
 
-/* One lies at j of its path, the other dies at k. */
-static void die_beside(unsigned int j, unsigned int k)
+/* One of the two goes first, to where it lies or is to die; then the other one. */
+static struct actor *actor_of(struct two *t, bool dies)
+{
+	return dies ? &t->s.victim : &t->other;
+}
+
+static void go_to(struct two *t, bool dies, const struct stepper_path *p, unsigned int k)
+{
+	struct actor *a = actor_of(t, dies);
+
+	if (!stepper_to(a->pid, &a->act.report->mark, p, k))
+		counts->detours++;
+}
+
+/* It may have been closed meanwhile, by one of ours of the other side. */
+static void close_meanwhile(struct scene *s)
+{
+	if (pair->closes)
+		CHECK(ringq_close(&s->in) == 0, "close");
+	report->closes = pair->closes;
+}
+
+static void die_beside(bool dead_first, unsigned int i, unsigned int k)
 {
 	static struct two t;
 	bool in_the_way;
 
-	at = k;
-	besides = j;
+	at = dead_first ? i : k;
+	besides = dead_first ? k : i;
 	open_two(&t);
-	stepper_steps(t.other.pid, &others->mark, 0);
-	if (!stepper_to(t.other.pid, &others->mark, &path_other, j) ||
-	    !stepper_to(t.s.victim.pid, &report->mark, &path, k))
-		counts->detours++;
+	go_to(&t, dead_first, &path, i);
+	go_to(&t, !dead_first, &path_other, k);
 	in_the_way = is_in_the_way(&t);
 	stepper_kill(t.s.victim.pid);
+	close_meanwhile(&t.s);
 	scene_go_on(&t.s);
 	if (!others->mark.over) {
 		bury_now(&t.s, in_the_way);
@@ -268,45 +295,45 @@ static void die_beside(unsigned int j, unsigned int k)
 	counts->deaths++;
 }
 
-/* The path of the one who lies, with the other at its beginning; false: of who dies. */
-static void record_beside(unsigned int j, bool lies)
+/* The path of who goes first; or of the other one, with the first at i. */
+static void record_beside(bool dead_first, bool second, unsigned int i)
 {
 	static struct two t;
 	struct stepper_watch watch;
+	struct actor *a;
 
 	at = 0;
-	besides = j;
+	besides = i;
 	open_two(&t);
 	watch = scene_watch(&t.s);
-	if (lies) {
-		stepper_record(t.other.pid, &others->mark, &watch, MOST, &path_other);
-	} else {
-		stepper_to(t.other.pid, &others->mark, &path_other, j);
-		stepper_record(t.s.victim.pid, &report->mark, &watch, MOST, &path);
-	}
+	if (second)
+		go_to(&t, dead_first, &path, i);
+	a = actor_of(&t, dead_first != second);
+	stepper_record(a->pid, &a->act.report->mark, &watch, MOST, second ? &path_other : &path);
 	stepper_kill(t.s.victim.pid);
 	if (!others->mark.over)
 		stepper_finish(t.other.pid);
 	close_two(&t);
 }
 
-static bool is_chosen(const struct stepper_path *p, unsigned int i)
+/* Of who dies, stores are enough; see above. */
+static bool is_chosen(const struct stepper_path *p, unsigned int i, bool dies)
 {
-	return p->event[i] || i % every == 0;
+	return every == 1 || p->event[i] || (!dies && i % every == 0);
 }
 
-static void run_beside(void)
+static void run_beside(bool dead_first)
 {
-	unsigned int j, k;
+	unsigned int i, k;
 
-	record_beside(0, true);
-	for (j = 0; j < path_other.n; j++) {
-		if (!is_chosen(&path_other, j))
+	record_beside(dead_first, false, 0);
+	for (i = 1; i < path.n; i++) {
+		if (!is_chosen(&path, i, dead_first))
 			continue;
-		record_beside(j, false);
-		for (k = 1; k < path.n; k++) {
-			if (path.event[k] || every == 1)
-				die_beside(j, k);
+		record_beside(dead_first, true, i);
+		for (k = 1; k < path_other.n; k++) {
+			if (is_chosen(&path_other, k, !dead_first))
+				die_beside(dead_first, i, k);
 		}
 	}
 }
@@ -335,6 +362,7 @@ static void close_burial(struct two *t)
 	pthread_mutex_unlock(&s->ring->mutex);
 	scene_succeed(s);
 	scene_see_closed(s);
+	scene_take_all(s);
 	scene_let_go(s);
 	scene_take_all(s);
 	scene_judge(s);
@@ -396,11 +424,11 @@ static void run_burial(void)
 
 	record_dead();
 	for (j = 1; j < path.n; j++) {
-		if (!path.event[j] && every != 1)
+		if (!is_chosen(&path, j, true))
 			continue;
 		record_burial(j);
 		for (k = 1; k < path_other.n; k++) {
-			if (is_chosen(&path_other, k))
+			if (is_chosen(&path_other, k, false))
 				die_burial(j, k);
 		}
 	}
@@ -417,9 +445,11 @@ void pair_run(const struct pair *p)
 	cell = (struct cell){ operation_of(beside ? p->dies : p->lies), column_of(p->column),
 			      p->cast };
 	op_other = operation_of(beside ? p->lies : p->dies);
-	if (beside)
-		run_beside();
-	else
+	if (beside) {
+		run_beside(false);
+		run_beside(true);
+	} else {
 		run_burial();
+	}
 	printf("ok - %s: %lu pairs\n", cell_name, counts->pairs - before);
 }

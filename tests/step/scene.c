@@ -180,8 +180,14 @@ static void fill(struct scene *s)
 			CHECK(put(s, &s->out, ++s->number, RINGQ_NOWAIT) == 1, "fill");
 		return;
 	}
+	if (s->cell->op->fill == LAST && s->cell->op->role == RINGQ_CONSUMER) {
+		CHECK(put(s, &s->out, ++s->number, RINGQ_NOWAIT) == 1, "fill");
+		return;
+	}
 	while (!is_lossy(s) && put(s, &s->out, s->number + 1, RINGQ_NOWAIT) == 1)
 		s->number++;
+	if (s->cell->op->fill == LAST && !is_lossy(s))
+		CHECK(take(s, &s->in, &s->common, RINGQ_NOWAIT) == 1, "fill");
 }
 
 void scene_open(struct scene *s, const struct cell *cell, struct report *shared)
@@ -514,7 +520,8 @@ void scene_take_all(struct scene *s)
 	do {
 		n = 0;
 		for (i = 0; i < 2; i++) {
-			if (!scene_lives(ports[i]) || ports[i]->role != RINGQ_CONSUMER)
+			if (!scene_lives(ports[i]) || ports[i]->role != RINGQ_CONSUMER ||
+			    ports[i]->held)
 				continue;
 			r = take(s, ports[i], notes_of(s, ports[i]), RINGQ_NOWAIT);
 			CHECK(r == 1 || r == -EAGAIN || (r == 0 && s->closed), "recv: %d, %s", r,
@@ -583,6 +590,8 @@ void scene_death(struct scene *s, enum meanwhile what)
 			CHECK(put(s, &s->heir, END, RINGQ_NOWAIT) == 1, "send to who slept");
 		join_sleeper(s);
 	}
+	/* The others do not wait for those who hold something. */
+	scene_take_all(s);
 	if (what == HOLD)
 		scene_let_go(s);
 	scene_take_all(s);

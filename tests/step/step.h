@@ -93,7 +93,7 @@ struct operation {
 	const char *cells;
 	void (*act)(struct act *a);
 	void (*before)(struct act *a);	/* attached, not yet stepped */
-	enum { SOME, NONE, FULL } fill;	/* of the ring, before */
+	enum { SOME, NONE, FULL, LAST } fill;	/* of the ring, before; LAST: but for one */
 	bool late;	/* it attaches itself, while it is stepped */
 	bool leaves;	/* it detaches */
 	bool buries;	/* it has no port, and no thread of the library */

@@ -93,7 +93,8 @@ bool cell_exists(const struct cell *cell)
 	case COMING:
 		/* There must be something for it to do before. */
 		return several && claims(c) && !op->late && !op->leaves &&
-		       (op->role == RINGQ_PRODUCER ? op->fill != FULL : op->fill == SOME);
+		       (op->role == RINGQ_PRODUCER ? op->fill == NONE || op->fill == SOME :
+						  op->fill == SOME);
 	case LEAVING:
 		return several && claims(c) && !op->late && !op->leaves;
 	case ASLEEP:
