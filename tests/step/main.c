@@ -9,11 +9,11 @@
  * (table.c). In a cell the victim's path is recorded once; then it dies, in a new ring each time,
  * at every instruction of it that has stored something that others can see, or was a system
  * call: between these all deaths are the same to those who live. And, to see that they are, at
- * one in N of the others (by default 64; 1: at each). What is true afterwards is judged by
+ * one in N of the others (by default 256; 1: at each). What is true afterwards is judged by
  * judge.c, and what was left out is printed.
  *
- * With a time, as in a guest that is emulated, all cells share it: each gets its part of what is
- * left, and takes of its instructions as many as that allows, evenly spread.
+ * With a time, as in a guest that is emulated, only a few die in a cell, and as many cells are
+ * passed over between two as it takes to come to the last one in time.
  *
  * With --pairs there are two of them; see pairs.c. They are not tried on the device.
  */
@@ -32,13 +32,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#define FEW		5	/* deaths in a cell, if time is short */
 #define CELL_LIMIT	120	/* seconds; ends hangs, and measures nothing */
 
 uint32_t step_memory = RINGQ_MEMFD;
 struct report *report;
 
 struct counts *counts;
-unsigned int every = 64;
+unsigned int every;
 unsigned int at, besides;
 pid_t victim;
 char cell_name[128];
@@ -147,20 +148,17 @@ static void all_deaths(const struct cell *cell, const struct stepper_path *path)
 	}
 }
 
-/* As many as the time allows, from one end to the other. */
-static void some_deaths(const struct cell *cell, const struct stepper_path *path, double until)
+/* A few, from one end to the other, each at the next store from there. */
+static void some_deaths(const struct cell *cell, const struct stepper_path *path)
 {
-	double begun = now(), left;
-	unsigned int k = 0, n = 0, steps;
+	unsigned int i, k, event;
 
-	while (k < path->n) {
-		die(cell, path, k, n++ % MEANWHILES);
+	for (i = 0; i < FEW; i++) {
+		k = path->n * i / FEW;
+		for (event = k; event < path->n && !path->event[event]; event++)
+			;
+		die(cell, path, event < path->n ? event : k, i % MEANWHILES);
 		counts->places++;
-		left = (until - now()) / ((now() - begun) / n);
-		if (left < 1)
-			break;
-		steps = (path->n - k) / left;
-		k += steps ? steps : 1;
 	}
 }
 
@@ -176,7 +174,7 @@ static void refuse(const struct cell *cell)
 	printf("ok - %s: is refused\n", cell_name);
 }
 
-static void run_cell(const void *what, double until)
+static void run_cell(const void *what)
 {
 	const struct cell *cell = what;
 	static struct stepper_path path;
@@ -193,8 +191,8 @@ static void run_cell(const void *what, double until)
 	stores = count_stores(&path);
 	counts->instructions += path.n;
 	counts->stores += stores;
-	if (until > 0)
-		some_deaths(cell, &path, until);
+	if (seconds)
+		some_deaths(cell, &path);
 	else
 		all_deaths(cell, &path);
 	printf("ok - %s: %lu deaths in %u instructions, %u of which others see\n", cell_name,
@@ -253,23 +251,38 @@ static void list_pair(const struct pair *pair)
 	puts(cell_name);
 }
 
-static unsigned int cells, done, failed;
-static double deadline;
+static unsigned int cells, come, done, failed, pass_over;
+static double begun;
+
+/* As many of those to come as it takes to get to the end in time. */
+static unsigned int to_pass_over(void)
+{
+	double left = seconds - (now() - begun), rest = cells - come;
+	double can = left / ((now() - begun) / done);
+
+	if (can < 1)
+		return rest;
+	return can < rest ? rest / can : 0;
+}
 
 /* In a process of its own, for it ends with the first thing that is wrong. */
-static void run_forked(void (*run)(const void *what, double until), const void *what)
+static void run_forked(void (*run)(const void *what), const void *what)
 {
-	double until = seconds ? now() + (deadline - now()) / (cells - done) : 0;
 	int status;
 	pid_t pid;
 
+	come++;
+	if (pass_over) {
+		pass_over--;
+		return;
+	}
 	done++;
 	fflush(stdout);
 	pid = fork();
 	if (pid == 0) {
 		setbuf(stdout, NULL);
 		alarm(every == 1 ? 20 * CELL_LIMIT : CELL_LIMIT);
-		run(what, until);
+		run(what);
 		_exit(0);
 	}
 	if (pid < 0 || waitpid(pid, &status, 0) != pid || status) {
@@ -277,6 +290,8 @@ static void run_forked(void (*run)(const void *what, double until), const void *
 		if (pid < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 1)
 			printf("FAIL - %s: ended with %x\n", cell_name, status);
 	}
+	if (seconds)
+		pass_over = to_pass_over();
 }
 
 static void fork_cell(const struct cell *cell)
@@ -284,9 +299,8 @@ static void fork_cell(const struct cell *cell)
 	run_forked(run_cell, cell);
 }
 
-static void run_pair(const void *what, double until)
+static void run_pair(const void *what)
 {
-	(void)until;
 	pair_run(what);
 }
 
@@ -321,8 +335,8 @@ static void print_counts(bool pairs)
 		       counts->pairs, counts->deaths);
 		return;
 	}
-	printf("# %s: %u cells, %u operations, %lu instructions, %lu of which others see\n", memory,
-	       cells, n_operations, counts->instructions, counts->stores);
+	printf("# %s: %u of %u cells, %u operations, %lu instructions, %lu of which others see\n",
+	       memory, done, cells, n_operations, counts->instructions, counts->stores);
 	printf("# %s: %lu deaths at %.1f %% of them; %lu times another way was gone\n", memory,
 	       counts->deaths, counts->instructions ?
 	       100.0 * counts->places / counts->instructions : 0, counts->detours);
@@ -369,6 +383,8 @@ int main(int argc, char **argv)
 		else
 			return usage();
 	}
+	if (!every)
+		every = pairs ? 64 : 256;
 	argc -= optind;
 	argv += optind;
 	if (lists && pairs)
@@ -382,7 +398,7 @@ int main(int argc, char **argv)
 		return 1;
 	stepper_init();
 	cells = pairs ? each_pair(argc, argv, NULL) : each_cell(argc, argv, NULL);
-	deadline = now() + seconds;
+	begun = now();
 	failed = table_check();
 	if (pairs)
 		each_pair(argc, argv, fork_pair);

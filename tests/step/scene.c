@@ -463,6 +463,8 @@ static void hold(struct scene *s)
 	else
 		r = ringq_peek(port, 1, RINGQ_NOWAIT);
 	CHECK(r >= 0 || r == -EAGAIN || r == -EPIPE, "hold beside it: %s", ringq_strerror(r));
+	if (r == 1)
+		note(s, &s->common, port, ringq_at(port, 0), s->cell->column->size);
 }
 
 bool scene_can(const struct cell *cell, enum meanwhile what)
@@ -490,10 +492,8 @@ void scene_let_go(struct scene *s)
 		message_fill(ringq_at(&s->out, 0), s->cell->column->size, ++s->number);
 		CHECK(ringq_commit(&s->out, 1) == 0, "commit");
 	}
-	if (scene_lives(&s->in) && s->in.held) {
-		note(s, &s->common, &s->in, ringq_at(&s->in, 0), s->cell->column->size);
+	if (scene_lives(&s->in) && s->in.held)
 		CHECK(ringq_release(&s->in, 1) == 0, "release");
-	}
 }
 
 /* A port in the dead one's place, if it is known which that was. */
@@ -590,7 +590,7 @@ void scene_death(struct scene *s, enum meanwhile what)
 			CHECK(put(s, &s->heir, END, RINGQ_NOWAIT) == 1, "send to who slept");
 		join_sleeper(s);
 	}
-	/* The others do not wait for those who hold something. */
+	/* Nobody waits for those who hold something. */
 	scene_take_all(s);
 	if (what == HOLD)
 		scene_let_go(s);
