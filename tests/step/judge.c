@@ -139,7 +139,7 @@ static bool in_its_hands(const struct scene *s, uint64_t number)
 static uint64_t judge_missing(const struct scene *s, const struct notes *notes, uint64_t from)
 {
 	const struct report *r = s->victim.act.report;
-	uint64_t missing = 0, again_n = 0, number, spare;
+	uint64_t missing = 0, again_n = 0, unseen = 0, number, spare;
 	unsigned int n;
 	bool again;
 
@@ -152,7 +152,10 @@ static uint64_t judge_missing(const struct scene *s, const struct notes *notes, 
 		missing++;
 		CHECK(number <= s->at_heir, "message %llu, sent to the successor, is lost",
 		      N(number));
-		CHECK(r->blind || in_its_hands(s, number), "message %llu is lost", N(number));
+		if (r->blind || in_its_hands(s, number))
+			continue;
+		CHECK(s->cell->cast == DROPPED, "message %llu is lost", N(number));
+		unseen++;
 	}
 	CHECK(missing <= r->takes, "%llu are missing, of which the dead took %llu", N(missing),
 	      N(r->takes));
@@ -161,6 +164,14 @@ static uint64_t judge_missing(const struct scene *s, const struct notes *notes, 
 	spare = s->spare + (s->cell->cast == ORPHANS ? 2 : 0);
 	CHECK(again_n <= r->takes + spare, "%llu are flagged, of which the dead saw %llu",
 	      N(again_n), N(r->takes));
+	if (s->cell->cast != DROPPED)
+		return missing;
+	/* What it gave back while it lived is not dropped: it left, or let go of a lane. */
+	CHECK(!again_n || s->cell->op->leaves || (s->cell->column->discipline == RINGQ_LANES &&
+						  s->cell->column->places[RINGQ_CONSUMER] > 1),
+	      "dropped, and comes again");
+	CHECK(unseen <= s->dropped, "%llu are lost, and %llu were dropped", N(unseen),
+	      N(s->dropped));
 	return missing;
 }
 

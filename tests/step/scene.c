@@ -116,7 +116,7 @@ static void create(struct scene *s)
 	const struct ringq_opts opts = {
 		.size = sizeof(opts), .memory = step_memory, .discipline = c->discipline,
 		.elem_size = c->size, .capacity = has_records(s) ? 4096 : CAPACITY,
-		.flags = c->flags | RINGQ_SMALL, .producers = c->places[RINGQ_PRODUCER],
+		.flags = c->flags | RINGQ_SMALL | (s->cell->cast == DROPPED ? RINGQ_DROP : 0), .producers = c->places[RINGQ_PRODUCER],
 		.consumers = c->places[RINGQ_CONSUMER],
 		.first = has_records(s) ? FIRST_RECORD : FIRST_ELEMENT,
 	};
@@ -560,8 +560,29 @@ void scene_see_closed(struct scene *s)
 	s->closed = data;
 }
 
+/* One of ours was there all the time, and is told of it, once. */
+static void be_told(struct scene *s)
+{
+	const struct operation *op = s->cell->op;
+	struct ringq_death death;
+	unsigned int n = 0;
+	int r;
+
+	while ((r = ringq_next_death(&s->out, &death)) == 1) {
+		CHECK(death.role == op->role &&
+		      (op->late || death.port == s->victim.act.report->place),
+		      "told of another one's death");
+		s->dropped += death.dropped;
+		n++;
+	}
+	CHECK(r == 0, "to be told of deaths: %s", ringq_strerror(r));
+	CHECK(n == 1 || op->late || op->leaves, "told of %u deaths", n);
+}
+
 void scene_judge(struct scene *s)
 {
+	if (s->cell->cast == DROPPED)
+		be_told(s);
 	s->at_heir = s->number;
 	put_each(s);
 	scene_take_all(s);

@@ -45,6 +45,7 @@ enum cast {
 	ASLEEP,		/* nobody of its role; the other side sleeps */
 	TOMBS,		/* BESIDE, and what is next in the ring are tombstones */
 	ORPHANS,	/* BESIDE, and there are orphans */
+	DROPPED,	/* BESIDE if it can be, and what the dead had in hand is dropped */
 	CASTS,
 };
 
@@ -149,6 +150,7 @@ struct scene {
 	uint64_t at_heir;	/* ...and of the last one before what it ended with */
 	struct notes common;	/* in, and heir where they share */
 	struct notes heirs;	/* heir, where each gets all */
+	uint64_t dropped;	/* as the deaths say, of which we are told */
 	bool closed;		/* it turned out to be */
 	bool crowded;		/* there is another one who is stepped, so nothing is in order... */
 	bool moved;		/* ...who may have taken the victim's place... */

@@ -37,7 +37,7 @@ const struct column columns[] = {
 const unsigned int n_columns = sizeof(columns) / sizeof(columns[0]);
 
 const char *const cast_names[CASTS] = {
-	"alone", "beside", "coming", "leaving", "asleep", "tombs", "orphans",
+	"alone", "beside", "coming", "leaving", "asleep", "tombs", "orphans", "dropped",
 };
 
 /* The order of struct operation.cells: disciplines from 1 on, then those of records. */
@@ -108,6 +108,9 @@ bool cell_exists(const struct cell *cell)
 		       c->places[RINGQ_PRODUCER] > 1;
 	case ORPHANS:
 		return claims(c) && op->role == RINGQ_CONSUMER && op->fill == SOME && several;
+	case DROPPED:
+		return op->role == RINGQ_CONSUMER && op->fill == SOME && !never_full(c) &&
+		       c->flags & RINGQ_CONSUMER_WAIT;
 	default:
 		return false;
 	}
