@@ -22,6 +22,9 @@
  * of all and the next to go; between D5 and the page's DEAD a death in the log that is buried once
  * more, and not logged once more, for one role, port and generation die once.
  *
+ * Who asks and finds none has the agent watch those who have come since, as who finds no message
+ * does: so it is enough to ask.
+ *
  * Members trust each other, but a log of nonsense does no harm: no address follows from it, and no
  * call looks at more than its RINGQ_DEATHS entries.
  */
@@ -129,5 +132,7 @@ int ringq_places_next_death(struct ringq_port *p, struct ringq_death *death)
 	ringq_store_relaxed(&p->page->told, serial);
 	if (found)
 		ringq_death_translate(death);
+	else
+		ringq_places_idle(p);
 	return found;
 }

@@ -620,8 +620,14 @@ static uint64_t mpmc_gone(const struct ringq_port *p)
 	uint64_t end;
 	uint32_t i;
 
-	if (!ringq_load_acquire(&side->shared))
-		return ringq_mpmc_done(p);
+	if (!ringq_load_acquire(&side->shared)) {
+		end = ringq_mpmc_done(p);
+		/* What one that was alone, and died, had in hand is freed by stamps (RINGQ_DROP). */
+		while (ringq_load_acquire(ringq_mpmc_word(p, end)) ==
+		       RINGQ_STAMP(end + p->capacity, RINGQ_FREE))
+			end++;
+		return end;
+	}
 	end = ringq_load_acquire(&side->index);
 	for (i = 0; i < p->ring->geometry.consumers; i++)
 		end = ringq_claim_end_of(p, RINGQ_CONSUMER, i, end);

@@ -435,6 +435,70 @@ static void redelivery(uint64_t size)
 	}
 }
 
+/* Somebody has died, and we are told; or has left, where there are no processes. */
+static void expect_dropped(struct ringq_port *witness, uint64_t n)
+{
+	struct ringq_death d;
+	int r;
+
+	if (!conf.processes) {
+		EXPECT(ringq_next_death(witness, &d), 0);
+		return;
+	}
+	while ((r = ringq_next_death(witness, &d)) == 0)
+		conf_sleep(MS / 10);
+	EXPECT(r, 1);
+	EXPECT(d.role, RINGQ_CONSUMER);
+	EXPECT(d.redelivered, 0);
+	/* Of records, bytes. */
+	if (conf.discipline->has & CONF_ELEMENTS)
+		EXPECT(d.dropped, n);
+	else
+		EXPECT(!d.dropped, !n);
+}
+
+/* What was peeked and not delivered is dropped, and is room, before there is a successor. */
+static void dropping(uint64_t size)
+{
+	static const struct {
+		struct hand hand;
+		uint64_t next, dropped;
+	} tries[] = {
+		{ { 0, 0, 4 }, 4, 0 },
+		{ { 5, 5, 0 }, 5, 0 },
+		{ { 5, KEEP, 0 }, 0, 5 },
+		{ { SENT, KEEP, 0 }, 0, SENT },
+		{ { 5, 2, 0 }, 2, 3 },
+		{ { 5, 2, 1 }, 3, 2 },
+	};
+	struct ringq_port out, in;
+	struct ringq *ring;
+	uint64_t next, flagged;
+	unsigned int t;
+
+	for (t = 0; t < COUNT(tries); t++) {
+		/* A lane that was let go is in nobody's hand. */
+		if (tries[t].hand.release != KEEP && tries[t].dropped &&
+		    !(conf.discipline->has & CONF_ORDER))
+			continue;
+		ring = conf_ring(size, 20, ALL_WAIT | RINGQ_DROP);
+		EXPECT(ringq_attach(ring, RINGQ_PRODUCER, &out), 0);
+		conf_send_range(&out, 0, SENT);
+		hold_and_die(ring, &tries[t].hand);
+		expect_dropped(&out, tries[t].dropped);
+		/* Who leaves drops nothing. */
+		next = tries[t].next + (conf.processes ? tries[t].dropped : 0);
+		flagged = conf.processes ? 0 : tries[t].dropped;
+		EXPECT(ringq_is_empty(&out), next == SENT);
+		EXPECT(ringq_attach(ring, RINGQ_CONSUMER, &in), 0);
+		conf_expect_number(&in, next);
+		expect_flagged(&in, next, flagged, false);
+		ringq_detach(&in);
+		ringq_detach(&out);
+		ringq_leave(ring);
+	}
+}
+
 /* Has a child that outlives it, until the case ends. */
 static void leave_a_child(struct ringq *ring, void *arg)
 {
@@ -530,6 +594,7 @@ const struct conf_case conf_death[] = {
 	SIZES("receiver-killed", receiver_killed, CONF_KEEPS)
 	SIZES("receivers-killed", receivers_killed, CONF_KEEPS)
 	SIZES("redelivery", redelivery, CONF_KEEPS)
+	SIZES("dropping", dropping, CONF_KEEPS)
 	SIZES("child-outlives", child_outlives, 0)
 	SIZES("both-killed", both_killed, CONF_KEEPS)
 	{ 0 }

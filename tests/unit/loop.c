@@ -649,6 +649,175 @@ static void ends_when_others_have_done(void **state)
 	}
 }
 
+/* Deaths, as the loop tells them. */
+struct mourned {
+	struct seen seen;	/* on_message()'s argument too */
+	struct ringq_death death[3];
+	uint64_t after[3];	/* so many messages */
+	unsigned int n, enough;
+	pid_t tid;
+	sem_t told;
+};
+
+static int on_death(void *arg, const struct ringq_death *death)
+{
+	struct mourned *m = arg;
+
+	assert_true(m->n < COUNT(m->death));
+	m->death[m->n] = *death;
+	m->after[m->n++] = m->seen.count;
+	m->tid = gettid();
+	sem_post(&m->told);
+	return m->n == m->enough;
+}
+
+/* A process that sends three messages and dies, at once or when it is killed. */
+static pid_t send_and_die(struct ringq *ring, uint64_t from, bool at_once)
+{
+	int here[2];
+	pid_t pid;
+	char byte;
+
+	assert_int_equal(pipe(here), 0);
+	quiet();
+	pid = fork();
+	if (pid == 0) {
+		struct ringq *mine;
+		uint64_t i;
+
+		if (ringq_join_fd(ringq_fd(ring), NULL, &mine) ||
+		    ringq_attach(mine, RINGQ_PRODUCER, &out))
+			_exit(1);
+		for (i = from; i < from + 3; i++)
+			if (ringq_send(&out, &i, RINGQ_FOREVER) != 1)
+				_exit(2);
+		if (at_once)
+			kill(getpid(), SIGKILL);
+		if (write(here[1], "", 1) != 1)
+			_exit(3);
+		pause();
+	}
+	close(here[1]);
+	if (!at_once)
+		assert_int_equal(read(here[0], &byte, 1), 1);
+	close(here[0]);
+	return pid;
+}
+
+static void must_have_died(pid_t pid)
+{
+	int status;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+}
+
+static struct ringq_loop *start_mourning(struct mourned *m, uint32_t strategy)
+{
+	const struct ringq_loop_opts opts = {
+		.size = sizeof(opts), .handler = on_message, .arg = m, .on_death = on_death,
+	};
+	struct ringq_loop *loop = NULL;
+
+	sem_init(&m->told, 0, 0);
+	assert_int_equal(ringq_set_strategy(&in, strategy), 0);
+	assert_int_equal(ringq_loop_start(&in, &opts, &loop), 0);
+	return loop;
+}
+
+static void wait_told(struct mourned *m)
+{
+	while (sem_wait(&m->told) < 0)
+		;
+}
+
+/* Each is told once, by the loop's thread, whether it sleeps or works; and the loop goes on. */
+static void deaths(void **state)
+{
+	unsigned int w;
+
+	(void)state;
+	for (w = 0; w < COUNT(strategies); w++) {
+		struct ringq *ring = make(RINGQ_MEMFD, RINGQ_SPSC, WAIT);
+		struct mourned m = { 0 };
+		struct ringq_loop *loop;
+		pid_t pid[2];
+
+		assert_int_equal(ringq_attach(ring, RINGQ_CONSUMER, &in), 0);
+		loop = start_mourning(&m, strategies[w]);
+		pid[0] = send_and_die(ring, 0, false);
+		kill(pid[0], SIGKILL);
+		must_have_died(pid[0]);
+		wait_told(&m);
+		pid[1] = send_and_die(ring, 3, true);
+		must_have_died(pid[1]);
+		wait_told(&m);
+		assert_int_equal(ringq_loop_drain(loop), 0);
+		join(loop, RINGQ_LOOP_DRAINED, 6);
+		assert_int_equal(m.n, 2);
+		assert_int_equal(m.death[0].pid, pid[0]);
+		assert_int_equal(m.death[1].pid, pid[1]);
+		assert_int_equal(m.death[1].serial, 2);
+		assert_int_not_equal(m.tid, gettid());
+		assert_int_equal(m.seen.wrong, 0);
+		assert_int_equal(ringq_next_death(&in, &m.death[0]), 0);
+		ringq_detach(&in);
+		ringq_leave(ring);
+	}
+}
+
+/* The death that is the ring's end is told before the loop is over. */
+static void death_at_the_end(void **state)
+{
+	unsigned int w;
+
+	(void)state;
+	for (w = 0; w < COUNT(strategies); w++) {
+		struct ringq *ring = make(RINGQ_MEMFD, RINGQ_SPSC, 0);
+		struct mourned m = { 0 };
+		struct ringq_loop *loop;
+		pid_t pid;
+
+		assert_int_equal(ringq_attach(ring, RINGQ_CONSUMER, &in), 0);
+		loop = start_mourning(&m, strategies[w]);
+		pid = send_and_die(ring, 0, true);
+		join(loop, RINGQ_LOOP_EOF, 3);
+		must_have_died(pid);
+		assert_int_equal(m.n, 1);
+		assert_int_equal(m.death[0].pid, pid);
+		ringq_detach(&in);
+		ringq_leave(ring);
+	}
+}
+
+/* Who says that this was enough is told no more; the port is, afterwards. */
+static void enough_deaths(void **state)
+{
+	struct ringq *ring = make(RINGQ_MEMFD, RINGQ_MPSC, WAIT);
+	struct mourned m = { .enough = 1 };
+	struct ringq_loop *loop;
+	struct ringq_death d;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(ringq_attach(ring, RINGQ_CONSUMER, &in), 0);
+	must_have_died(send_and_die(ring, 0, true));
+	pid = send_and_die(ring, 3, true);
+	must_have_died(pid);
+	/* Both are in the log before there is a loop. */
+	assert_int_equal(ringq_attach(ring, RINGQ_PRODUCER, &out), 0);
+	loop = start_mourning(&m, RINGQ_STRATEGY_BLOCK);
+	join(loop, RINGQ_LOOP_ENOUGH, 0);
+	assert_int_equal(m.n, 1);
+	assert_int_equal(m.death[0].serial, 1);
+	assert_int_equal(ringq_next_death(&in, &d), 1);
+	assert_int_equal(d.serial, 2);
+	assert_int_equal(d.pid, pid);
+	ringq_detach(&out);
+	ringq_detach(&in);
+	ringq_leave(ring);
+}
+
 static void bad_calls(void **state)
 {
 	struct ringq *ring = make_pair(RINGQ_PRIVATE, RINGQ_SPSC, WAIT);
@@ -735,6 +904,9 @@ int main(void)
 		cmocka_unit_test(join_in_time),
 		cmocka_unit_test(ends),
 		cmocka_unit_test(ends_when_others_have_done),
+		cmocka_unit_test(deaths),
+		cmocka_unit_test(death_at_the_end),
+		cmocka_unit_test(enough_deaths),
 		cmocka_unit_test(bad_calls),
 		cmocka_unit_test(from_the_handler),
 	};
