@@ -181,7 +181,8 @@ static inline int ringq_repair_makes_sense(const struct ringq_view *v, __u64 wor
  * @tally: what has been done so far, by all who tried; grows.
  *
  * Returns 0, when the port can be forgotten; or -EAGAIN: a live port is in the middle of a
- * claim of the same position, or of telling the same, a matter of moments. Wake everybody afterwards, in both cases.
+ * claim of the same position, or of telling the same, a matter of moments. Wake everybody
+ * afterwards, in both cases.
  */
 static inline int ringq_repair_port(const struct ringq_view *v, __u32 generation,
 				    struct ringq_tally *tally)

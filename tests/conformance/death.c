@@ -11,6 +11,7 @@
  */
 #include "conformance.h"
 
+#include <ringq/loop.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -499,6 +500,75 @@ static void dropping(uint64_t size)
 	}
 }
 
+/* What a loop's thread has told. */
+struct told {
+	uint64_t deaths;
+	struct ringq_death last;
+};
+
+static int count_messages(void *arg, const void *msg, size_t size, uint32_t flags)
+{
+	(void)arg;
+	(void)msg;
+	(void)size;
+	(void)flags;
+	return 0;
+}
+
+static int count_deaths(void *arg, const struct ringq_death *death)
+{
+	struct told *told = arg;
+
+	told->last = *death;
+	store(&told->deaths, told->deaths + 1);
+	return 0;
+}
+
+static void be_there(struct ringq *ring, void *arg)
+{
+	struct ringq_port port;
+
+	(void)arg;
+	EXPECT(ringq_attach(ring, RINGQ_PRODUCER, &port), 0);
+	conf_will_sleep();
+	while (!conf_dying())
+		conf_sleep(MS);
+	ringq_detach(&port);
+}
+
+/* A loop that sleeps is woken to tell who has died, and sleeps again. */
+static void loop_told(uint64_t size)
+{
+	struct ringq *ring = conf_ring(size, 20, RINGQ_PRODUCER_WAIT);
+	uint64_t rounds = conf_times(5), round;
+	struct told told = { 0 };
+	const struct ringq_loop_opts opts = {
+		.size = sizeof(opts), .handler = count_messages, .arg = &told,
+		.on_death = count_deaths,
+	};
+	struct conf_peer *peer;
+	struct ringq_loop *loop;
+	struct ringq_port in;
+
+	EXPECT(ringq_attach(ring, RINGQ_CONSUMER, &in), 0);
+	EXPECT(ringq_loop_start(&in, &opts, &loop), 0);
+	for (round = 1; round <= rounds; round++) {
+		peer = conf_start(ring, be_there, NULL);
+		conf_await_sleep(peer);
+		conf_kill(peer);
+		while (conf.processes && load(&told.deaths) < round)
+			conf_sleep(MS / 10);
+		CHECK(load(&told.deaths) == (conf.processes ? round : 0), "%llu were told",
+		      (unsigned long long)told.deaths);
+		if (conf.processes)
+			EXPECT(told.last.serial, round);
+	}
+	EXPECT(ringq_loop_drain(loop), 0);
+	EXPECT(ringq_loop_join(loop, NULL, RINGQ_FOREVER), RINGQ_LOOP_DRAINED);
+	ringq_detach(&in);
+	ringq_leave(ring);
+}
+
 /* Has a child that outlives it, until the case ends. */
 static void leave_a_child(struct ringq *ring, void *arg)
 {
@@ -595,6 +665,7 @@ const struct conf_case conf_death[] = {
 	SIZES("receivers-killed", receivers_killed, CONF_KEEPS)
 	SIZES("redelivery", redelivery, CONF_KEEPS)
 	SIZES("dropping", dropping, CONF_KEEPS)
+	{ "loop-told-8", loop_told, 8, 0 },
 	SIZES("child-outlives", child_outlives, 0)
 	SIZES("both-killed", both_killed, CONF_KEEPS)
 	{ 0 }

@@ -655,6 +655,9 @@ TEST_F(hands, nonsense)
 
 	if (!variant->records)
 		publish(&self->out, 4);
+	/* One that makes sense: it is not to be told again of who follows. */
+	ASSERT_EQ(sizeof(d), hand_dies(self, first, first + 3, true, &d));
+	EXPECT_EQ(3, d.redelivered + d.dropped);
 	for (i = 0; i < sizeof(nonsense) / sizeof(*nonsense) - 2 * variant->records; i++) {
 		ASSERT_EQ(sizeof(d), hand_dies(self, nonsense[i].done, nonsense[i].taken,
 					       nonsense[i].owner, &d));

@@ -380,25 +380,45 @@ static void check_told(const struct held *h, struct ringq_port *witness, pid_t p
 	nothing_told(witness);
 }
 
+static void check_nothing(const struct held *h, struct ringq_port *witness)
+{
+	struct ringq_death d;
+
+	assert_int_equal(ringq_next_death(witness, &d), 1);
+	if (d.tombs || d.redelivered || d.dropped)
+		fail_msg("%s: one that had nothing left something", h->name);
+}
+
 static void consumer_dies(const struct held *h, bool drop)
 {
 	uint64_t gone = h->released + (drop ? h->hand : 0), before = now();
-	struct victim v;
+	struct victim v[2];
+	int i;
 
 	assert_int_equal(ringq_attach(ring, OUT, &out), 0);
 	if (h->beside)
 		assert_int_equal(ringq_attach(ring, IN, &in), 0);
-	v = start(IN, h->act);
+	v[0] = start(IN, h->act);
 	send_some(SENT);
-	acts(&v);
-	end(&v);
+	acts(&v[0]);
+	end(&v[0]);
 	if (!h->beside)
 		assert_int_equal(ringq_attach(ring, IN, &in), 0);
 	else
 		bury(IN);
-	check_told(h, &out, v.pid, drop, before);
+	check_told(h, &out, v[0].pid, drop, before);
 	check_room(h, SENT - gone, drop);
 	check_messages(h, gone + 1, drop ? 0 : h->hand);
+
+	/* What its predecessors had is not told again of who dies in their place. */
+	ringq_detach(&in);
+	for (i = 0; i <= h->beside; i++)
+		v[i] = start(IN, idle);
+	for (i = 0; i <= h->beside; i++)
+		end(&v[i]);
+	bury(IN);
+	for (i = 0; i <= h->beside; i++)
+		check_nothing(h, &out);
 }
 
 static void producer_dies(const struct held *h)
