@@ -70,7 +70,7 @@ static void show_seat(const struct look *look, const struct seat *seat)
 	       s->position, s->waiting);
 	if (s->held)
 		printf("  %8" PRIu64 "  %12" PRIu64 "  %7s", s->held, s->held_at,
-		       duration(held, look->at - seat->since));
+		       seat->since < look->at ? duration(held, look->at - seat->since) : "-");
 	printf("\n");
 }
 

@@ -244,9 +244,10 @@ static void test_several(void **state)
 /* Readers of what is overwritten hold nothing, and are behind. */
 static void act_glimpse(struct ringq *mine)
 {
-	struct ringq_port out, in;
+	struct ringq_port out, in, gone;
 
-	must(attached(mine, OUT, &out) && attached(mine, IN, &in));
+	must(attached(mine, OUT, &out) && attached(mine, IN, &in) && attached(mine, IN, &gone));
+	ringq_detach(&gone);
 	send_five(&out, false);
 	must(ringq_peek(&in, 1, RINGQ_NOWAIT) == 1 && ringq_release(&in, 1) == 0);
 	send_five(&out, false);
@@ -258,7 +259,7 @@ static void test_lossy(void **state)
 	pid_t pid;
 
 	(void)state;
-	make(RINGQ_LOSSY, 0, 1);
+	make(RINGQ_LOSSY, 0, 2);
 	pid = start_and_stop(act_glimpse);
 	assert_holds(look(IN, 0), 0, 0);
 	assert_int_equal(look(IN, 0).position, 2);
@@ -268,11 +269,106 @@ static void test_lossy(void **state)
 	end(pid);
 	ringq_leave(ring);
 
-	make(RINGQ_LATEST, 0, 1);
+	make(RINGQ_LATEST, 0, 2);
 	pid = start_and_stop(act_glimpse);
 	assert_holds(look(IN, 0), 0, 0);
 	assert_int_equal(look(OUT, 0).position, 10);
 	end(pid);
+}
+
+/* Lanes other than the first, of elements and of records, which are mapped twice each. */
+static void act_second_lane(struct ringq *mine)
+{
+	struct ringq_port out[2], in;
+
+	must(attached(mine, OUT, &out[0]) && attached(mine, OUT, &out[1]) &&
+	     attached(mine, IN, &in));
+	send_five(&out[1], records);
+	must(ringq_peek(&in, 2, RINGQ_NOWAIT) == 2);
+}
+
+static void test_lanes(void **state)
+{
+	static const struct kind several[] = {
+		{ RINGQ_LANES, 0, 2 }, { RINGQ_LANES, RINGQ_RECORDS, 2 },
+	};
+	struct ringq_port_stat s;
+	uint64_t unit;
+	pid_t pid;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT(several); i++) {
+		make(several[i].discipline, several[i].flags, several[i].ports);
+		records = several[i].flags & RINGQ_RECORDS;
+		unit = records ? 16 : 1;
+		pid = start_and_stop(act_second_lane);
+		s = look(OUT, 1);
+		assert_int_equal(s.lane, 1);
+		assert_int_equal(s.position, 5 * unit);
+		assert_int_equal(look(OUT, 0).position, 0);
+		s = look(IN, 0);
+		assert_int_equal(s.lane, 1);
+		assert_holds(s, 2 * unit, 0);
+		assert_int_equal(s.waiting, 5 * unit);
+		end(pid);
+		ringq_leave(ring);
+	}
+	ring = NULL;
+}
+
+/* A producer waits for the slowest of its readers. */
+static void act_two_readers(struct ringq *mine)
+{
+	struct ringq_port out, in[2];
+	uint64_t msg;
+
+	must(attached(mine, OUT, &out) && attached(mine, IN, &in[0]) &&
+	     attached(mine, IN, &in[1]));
+	send_five(&out, false);
+	must(ringq_recv(&in[0], &msg, RINGQ_NOWAIT) == 1);
+}
+
+static void test_slowest(void **state)
+{
+	pid_t pid;
+
+	(void)state;
+	make(RINGQ_GATED, 0, 2);
+	pid = start_and_stop(act_two_readers);
+	assert_int_equal(look(OUT, 0).waiting, 5);
+	assert_int_equal(look(IN, 0).waiting, 4);
+	assert_int_equal(look(IN, 1).waiting, 5);
+	end(pid);
+}
+
+/* What a predecessor was shown is its successor's, also before that one has looked. */
+static void act_succeed(struct ringq *mine)
+{
+	struct ringq_port in;
+
+	must(attached(mine, IN, &in));
+}
+
+static void test_heirs(void **state)
+{
+	static const uint32_t disciplines[] = { RINGQ_SPSC, RINGQ_MPSC };
+	pid_t pid;
+	size_t i;
+
+	(void)state;
+	records = false;
+	for (i = 0; i < COUNT(disciplines); i++) {
+		make(disciplines[i], WAIT, 1);
+		pid = start_and_stop(act_hold);
+		end(pid);
+		pid = start_and_stop(act_succeed);
+		assert_int_equal(look(IN, 0).generation, 2);
+		assert_holds(look(IN, 0), 2, 1);
+		end(pid);
+		ringq_leave(ring);
+	}
+	ring = NULL;
 }
 
 /* Of a dead reader's place that is kept. */
@@ -542,6 +638,19 @@ static void scribble(unsigned char *at, uint64_t size, unsigned int round)
 	}
 }
 
+/* All of them, for what others hold is not even looked at. */
+static void make_live(unsigned char *at, uint32_t ports)
+{
+	const struct ringq_layout *l = &((const struct ringq_header *)at)->layout;
+	struct ringq_port_page *page;
+	uint32_t i;
+
+	for (i = 0; i < ports; i++) {
+		page = (void *)(at + l->ports + i * l->port_stride);
+		page->state = RINGQ_PORT_LIVE;
+	}
+}
+
 static void test_garbage(void **state)
 {
 	struct ringq_info info = { .size = sizeof(info) };
@@ -559,6 +668,7 @@ static void test_garbage(void **state)
 		at = map_all(&size);
 		for (round = 0; round < 8; round++) {
 			scribble(at, size, round);
+			make_live(at, info.producers + info.consumers);
 			for (j = 0; j < info.producers + info.consumers; j++) {
 				s = look(j < info.producers ? OUT : IN,
 					 j < info.producers ? j : j - info.producers);
@@ -578,6 +688,9 @@ int main(void)
 		cmocka_unit_test_teardown(test_producers, teardown),
 		cmocka_unit_test_teardown(test_several, teardown),
 		cmocka_unit_test_teardown(test_lossy, teardown),
+		cmocka_unit_test_teardown(test_lanes, teardown),
+		cmocka_unit_test_teardown(test_slowest, teardown),
+		cmocka_unit_test_teardown(test_heirs, teardown),
 		cmocka_unit_test_teardown(test_kept, teardown),
 		cmocka_unit_test_teardown(test_steps, teardown),
 		cmocka_unit_test_teardown(test_blocked, teardown),

@@ -178,6 +178,11 @@ static void test_watch(void **state)
 	assert_int_not_equal(pclose(f), 0);
 }
 
+static void act_nothing(struct ringq *mine)
+{
+	(void)mine;
+}
+
 static void test_ls(void **state)
 {
 	struct ringq_opts opts = {
@@ -186,6 +191,7 @@ static void test_ls(void **state)
 	};
 	struct ringq_port out, in;
 	char name[RINGQ_NAME_SIZE];
+	pid_t pid;
 
 	(void)state;
 	/* All that a name may have in it. */
@@ -196,6 +202,12 @@ static void test_ls(void **state)
 	assert_int_equal(ringq_attach(ring, IN, &in), 0);
 	assert_int_equal(run("ls"), 0);
 	said("%-24s  memfd   gated              128          24       1+1  ", name);
+	/* One that has two members, of which one does not answer, is one. */
+	pid = start_and_stop(act_nothing);
+	assert_int_equal(run("ls"), 0);
+	said("%-24s  memfd   gated              128          24       1+1  ", name);
+	assert_null(strstr(strstr(output, name) + 1, name));
+	end(pid);
 	assert_int_equal(run("ls --json"), 0);
 	said("{ \"name\": \"a \\u0022b\\u005c @ringq \xc3\xa4 \\u00ff %d\", \"memory\": \"memfd\"",
 	     getpid());
