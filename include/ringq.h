@@ -316,6 +316,8 @@ int ringq_get_info(const struct ringq *ring, struct ringq_info *info);
  * @held_at: the first of them.
  * @waiting: messages (records: bytes) that were sent and are not released, as ringq_len() counts:
  *	at most the capacity, in LANES for a consumer that of all lanes.
+ * @tombs, @redelivered, @dropped: of a DEAD port, what became of what it had, as in struct
+ *	ringq_death; else 0.
  */
 struct ringq_port_stat {
 	size_t size;
@@ -330,6 +332,9 @@ struct ringq_port_stat {
 	uint64_t held;
 	uint64_t held_at;
 	uint64_t waiting;
+	uint64_t tombs;
+	uint64_t redelivered;
+	uint64_t dropped;
 };
 
 /**

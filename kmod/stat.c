@@ -29,6 +29,7 @@ struct ringq_seat {
 	u32 pid;
 	u32 flags;
 	u64 attached_ns;
+	struct ringq_tally left;
 };
 
 static u32 ringq_seat_state(const struct ringq_place *place)
@@ -62,6 +63,11 @@ static void ringq_seat_get(struct ringq_ring *ring, u32 role, u32 index, struct 
 	seat->pid = pid_vnr(place->tgid);
 	seat->flags = ringq_seat_flags(ring, role, index);
 	seat->attached_ns = place->attached_ns;
+	/* Before, it is repair's, which needs no lock for that. */
+	if (seat->state == RINGQ_PORT_DEAD)
+		seat->left = place->left;
+	else
+		seat->left = (struct ringq_tally){ };
 	spin_unlock(&ring->lock);
 }
 
@@ -91,6 +97,9 @@ static void ringq_stat_tell(struct ringq_ioc_port *arg, const struct ringq_seat 
 	arg->held = any ? holds->held : 0;
 	arg->held_at = any ? holds->held_at : 0;
 	arg->waiting = holds->waiting;
+	arg->tombs = seat->left.tombs;
+	arg->redelivered = seat->left.redelivered;
+	arg->dropped = seat->left.dropped;
 }
 
 int ringq_stat(struct ringq_ring *ring, struct ringq_ioc_port *arg)

@@ -346,6 +346,9 @@ static int ringq_device_stat(struct ringq *ring, uint32_t role, uint32_t index,
 		.held = p.held,
 		.held_at = p.held_at,
 		.waiting = p.waiting,
+		.tombs = p.tombs,
+		.redelivered = p.redelivered,
+		.dropped = p.dropped,
 	};
 	return 0;
 }

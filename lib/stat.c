@@ -95,6 +95,11 @@ static void ringq_stat_once(const struct ringq *ring, uint32_t role, uint32_t in
 		.held_at = holds_any ? holds.held_at : 0,
 		.waiting = holds.waiting,
 	};
+	if (seat->state != RINGQ_PORT_DEAD)
+		return;
+	stat->tombs = ringq_load_relaxed(&page->left.tombs);
+	stat->redelivered = ringq_load_relaxed(&page->left.redelivered);
+	stat->dropped = ringq_load_relaxed(&page->left.dropped);
 }
 
 int ringq_places_stat(struct ringq *ring, uint32_t role, uint32_t index,

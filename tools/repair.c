@@ -19,23 +19,30 @@ static void name_seat(const struct seat *seat)
 {
 	char text[64];
 
-	printf("%s %u, %s: ", look_role(seat->role), seat->index, seat_process(text, seat));
+	printf("%s %u, %s:", look_role(seat->role), seat->index, seat_process(text, seat));
 }
 
-/* What becomes of what a dead port had in hand. */
-static void tell_fate(const struct look *look, const struct seat *seat)
+static void tell_part(const struct look *look, uint64_t n, const char *what)
 {
-	const char *unit = look->info.flags & RINGQ_RECORDS ? "bytes" : "messages";
+	const char *unit = look->info.flags & RINGQ_RECORDS ? "byte" : "message";
 
-	if (!seat->stat.held) {
-		printf("it had nothing in hand\n");
+	if (n)
+		printf(" %" PRIu64 " %s%s %s;", n, unit, n == 1 ? "" : "s", what);
+}
+
+/* What became of what a dead port had. */
+static void tell_fate(const struct look *look, const struct seat *before, const struct seat *now)
+{
+	const struct ringq_port_stat *s = &now->stat;
+
+	if (s->state != RINGQ_PORT_DEAD || s->generation != before->stat.generation) {
+		printf(" its place is another's by now\n");
 		return;
 	}
-	printf("%" PRIu64 " %s from %" PRIu64 " on, ", seat->stat.held, unit, seat->stat.held_at);
-	if (seat->role == RINGQ_PRODUCER)
-		printf("which it had not finished, are skipped\n");
-	else
-		printf("which it had in hand, come again\n");
+	tell_part(look, s->tombs, "that it had not finished: skipped");
+	tell_part(look, s->redelivered, "that it had in hand: to come again");
+	tell_part(look, s->dropped, "that it had in hand: dropped");
+	printf(" in order\n");
 }
 
 /* Whom @before knew as dying, and who is not any more. */
@@ -51,7 +58,7 @@ static void tell_buried(const struct look *now, const struct seat *before)
 			continue;
 		printf("buried: ");
 		name_seat(&before[i]);
-		tell_fate(now, &before[i]);
+		tell_fate(now, &before[i], &now->seats[i]);
 	}
 }
 
@@ -68,7 +75,7 @@ static void tell_culprits(const struct look *look, uint32_t role)
 			continue;
 		printf("  it waits for ");
 		name_seat(seat);
-		printf("%sin the middle of a claim at %" PRIu64 "%s\n",
+		printf(" %sin the middle of a claim at %" PRIu64 "%s\n",
 		       seat_is_stopped(seat) ? "stopped " : "", seat->stat.position,
 		       seat_is_stopped(seat) ? " (kill -CONT, or kill it)" : "");
 	}
@@ -85,7 +92,7 @@ static unsigned int tell_dying(const struct look *look)
 			continue;
 		printf("dead, and not in order yet: ");
 		name_seat(&look->seats[i]);
-		printf("it had %" PRIu64 " in hand, from %" PRIu64 " on\n",
+		printf(" it had %" PRIu64 " in hand, from %" PRIu64 " on\n",
 		       look->seats[i].stat.held, look->seats[i].stat.held_at);
 		tell_culprits(look, look->seats[i].role);
 		n++;
@@ -108,10 +115,10 @@ static void tell_held(const struct look *look)
 		printf("held: ");
 		name_seat(seat);
 		if (seat->stat.held)
-			printf("%" PRIu64 " from %" PRIu64 " on%s\n", seat->stat.held,
+			printf(" %" PRIu64 " from %" PRIu64 " on%s\n", seat->stat.held,
 			       seat->stat.held_at, seat_is_stopped(seat) ? ", and it is stopped" : "");
 		else
-			printf("stopped in the middle of a claim at %" PRIu64 "\n",
+			printf(" stopped in the middle of a claim at %" PRIu64 "\n",
 			       seat->stat.position);
 	}
 }
@@ -128,7 +135,7 @@ static void tell_locked(const struct look *look)
 			continue;
 		printf("stopped: ");
 		name_seat(&look->seats[i]);
-		printf("it may be the one\n");
+		printf(" it may be the one\n");
 	}
 }
 

@@ -183,6 +183,13 @@ static inline __u64 ringq_holds_lag(const struct ringq_view *v, __u64 sent)
 	return most;
 }
 
+/* GATED: before the gate stands the reader has been shown nothing, whatever its words say. */
+static inline int ringq_holds_begun(const struct ringq_view *v)
+{
+	return v->geometry->discipline != RINGQ_GATED ||
+	       ringq_claim_state(RINGQ_VIEW_PAGE(v, RINGQ_CONSUMER, v->port, claim)) == RINGQ_OWN;
+}
+
 /* SPSC, GATED, LOSSY, LATEST. */
 static inline void ringq_holds_in_order(const struct ringq_view *v, struct ringq_holds *holds)
 {
@@ -192,7 +199,7 @@ static inline void ringq_holds_in_order(const struct ringq_view *v, struct ringq
 	if (v->role == RINGQ_CONSUMER) {
 		holds->position = lossy ? ringq_view_next(v, at) : RINGQ_VIEW_PROGRESS(v, at, done);
 		holds->waiting = ringq_holds_between(v, holds->position, sent);
-		if (!lossy)
+		if (!lossy && ringq_holds_begun(v))
 			ringq_holds_progress(v, at, holds);
 		return;
 	}

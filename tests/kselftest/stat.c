@@ -124,7 +124,9 @@ TEST_F(stat, in_order)
 	EXPECT_EQ(4, s.waiting);
 	/* What the dead held is a successor's. */
 	port_unmap(&self->in);
-	EXPECT_HOLDS(seat(&self->ring, RINGQ_CONSUMER, 0), 0, 0);
+	s = seat(&self->ring, RINGQ_CONSUMER, 0);
+	EXPECT_HOLDS(s, 0, 0);
+	EXPECT_EQ(2, s.redelivered);
 }
 
 /* Claims count as long as the stamps, or done, do not say that they are stale. */
@@ -190,7 +192,12 @@ TEST_F(stat, dying)
 	EXPECT_HOLDS(s, 2, 0);
 	claim(&other, RINGQ_IDLE, 0, 0);
 	EXPECT_TRUE(soon(seat(&ring, RINGQ_PRODUCER, 0).state == RINGQ_PORT_DEAD));
-	EXPECT_HOLDS(seat(&ring, RINGQ_PRODUCER, 0), 0, 0);
+	s = seat(&ring, RINGQ_PRODUCER, 0);
+	EXPECT_HOLDS(s, 0, 0);
+	EXPECT_EQ(2, s.tombs);
+	EXPECT_EQ(0, s.redelivered + s.dropped);
+	ASSERT_EQ(0, port_join(&one, &ring, RINGQ_PRODUCER));
+	EXPECT_EQ(0, seat(&ring, RINGQ_PRODUCER, 0).tombs);
 }
 
 TEST_F(stat, lanes)
@@ -235,6 +242,11 @@ TEST_F(stat, kept)
 	ASSERT_EQ(0, ring_create(&ring, &g, ""));
 	ASSERT_EQ(0, port_join(&in, &ring, RINGQ_CONSUMER));
 	EXPECT_EQ(0, seat(&ring, RINGQ_CONSUMER, 0).flags);
+	/* A reader whose gate does not stand yet has been shown nothing. */
+	in.page->progress.taken = 3;
+	EXPECT_HOLDS(seat(&ring, RINGQ_CONSUMER, 0), 0, 0);
+	claim(&in, RINGQ_OWN, 0, 0);
+	EXPECT_HOLDS(seat(&ring, RINGQ_CONSUMER, 0), 3, 0);
 	port_unmap(&in);
 	EXPECT_EQ(RINGQ_IS_KEPT, seat(&ring, RINGQ_CONSUMER, 0).flags);
 	EXPECT_EQ(0, seat(&ring, RINGQ_CONSUMER, 1).flags);

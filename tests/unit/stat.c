@@ -121,6 +121,9 @@ static void test_consumer(const struct kind *k)
 	s = look(IN, 0);
 	assert_int_equal(s.state, RINGQ_PORT_DEAD);
 	assert_holds(s, 0, 0);
+	/* Other readers have it anyway. */
+	assert_int_equal(s.redelivered, k->discipline == RINGQ_GATED ? 0 : 2 * unit);
+	assert_int_equal(s.dropped, 0);
 	assert_int_equal(look(OUT, 0).state, RINGQ_PORT_DEAD);
 	ringq_leave(ring);
 	ring = NULL;
@@ -159,7 +162,7 @@ static void test_producers(void **state)
 	pid_t pid, other;
 
 	(void)state;
-	make(RINGQ_MPMC, 0, 2);
+	make(RINGQ_MPMC, WAIT, 2);
 	pid = start_and_stop(act_reserve);
 	s = look(OUT, 0);
 	assert_holds(s, 3, 5);
@@ -176,6 +179,13 @@ static void test_producers(void **state)
 	assert_holds(look(OUT, 0), 3, 5);
 	assert_int_equal(ringq_bury(ring), 2);
 	assert_holds(look(OUT, 0), 0, 0);
+	assert_int_equal(look(OUT, 0).tombs, 3);
+	assert_int_equal(look(OUT, 1).tombs, 0);
+	/* It is told of no successor. */
+	pid = start_and_stop(act_commit);
+	assert_int_equal(look(OUT, 0).generation, 2);
+	assert_int_equal(look(OUT, 0).tombs, 0);
+	end(pid);
 	ringq_leave(ring);
 
 	make(RINGQ_SPSC, 0, 1);

@@ -112,14 +112,32 @@ static void test_holder(void **state)
 	assert_int_equal(run("stat --file=%s --over=0", path), 0);
 	said("dying");
 	assert_int_equal(run("repair --file=%s", path), 0);
-	said("buried: producer 0, process %d: it had nothing in hand\n", pid);
-	said("buried: consumer 0, process %d: 2 messages from 1 on, which it had in hand, come again\n",
-	     pid);
+	said("buried: producer 0, process %d: in order\n", pid);
+	said("buried: consumer 0, process %d: 2 messages that it had in hand: to come again; "
+	     "in order\n", pid);
 	said("in order; 0 ports are live\n");
 	assert_int_equal(run("repair --file=%s", path), 0);
 	not_said("buried");
 	assert_int_equal(run("stat --file=%s", path), 0);
 	said("consumer 0    dead ");
+	assert_int_equal(run("stat --file=%s --over=0 --json", path), 0);
+	said("\"redelivered\": 2, ");
+}
+
+/* A ring that drops what the dead had in hand. */
+static void test_drop(void **state)
+{
+	pid_t pid;
+
+	(void)state;
+	make(RINGQ_MPMC, RINGQ_CONSUMER_WAIT | RINGQ_PRODUCER_WAIT | RINGQ_DROP, 2);
+	pid = start_and_stop(act_hold);
+	end(pid);
+	assert_int_equal(run("repair --file=%s", path), 0);
+	said("buried: consumer 0, process %d: 2 messages that it had in hand: dropped; in order\n",
+	     pid);
+	assert_int_equal(run("stat --file=%s --over=0 --json", path), 0);
+	said("\"dropped\": 2 }");
 }
 
 static void test_blocked(void **state)
@@ -140,7 +158,7 @@ static void test_blocked(void **state)
 	end(tries);
 	assert_int_equal(run("repair --file=%s", path), 0);
 	said("buried: producer 1, ");
-	said("1 messages from 0 on, which it had not finished, are skipped\n");
+	said(" 1 message that it had not finished: skipped; in order\n");
 }
 
 static void test_locked(void **state)
@@ -302,6 +320,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_holder, setup, teardown_file),
+		cmocka_unit_test_setup_teardown(test_drop, setup, teardown_file),
 		cmocka_unit_test_setup_teardown(test_blocked, setup, teardown_file),
 		cmocka_unit_test_setup_teardown(test_locked, setup, teardown_file),
 		cmocka_unit_test_setup_teardown(test_watch, setup, teardown_file),

@@ -440,6 +440,8 @@ struct ringq_ioc_eventfd {
  *	by a consumer and not released. 0 if the port is neither live nor not yet put in order.
  * @held_at: (out) the first of them.
  * @waiting: (out) what was sent and is not released, as far as it concerns this port.
+ * @tombs: (out) if it is dead and in order, what became of what it had, as in struct ringq_death;
+ *	else 0. So @redelivered and @dropped.
  *
  * ringq/holds.h says how it is found out. Ports go on meanwhile: what is told of one that is at
  * work may never have been true as a whole. What they say of themselves in shared memory is
@@ -464,6 +466,9 @@ struct ringq_ioc_port {
 	__u64 held;
 	__u64 held_at;
 	__u64 waiting;
+	__u64 tombs;
+	__u64 redelivered;
+	__u64 dropped;
 };
 
 /**
