@@ -77,6 +77,7 @@ extern const struct conf_case conf_strategies[];
 extern const struct conf_case conf_lossy[];
 extern const struct conf_case conf_latest[];
 extern const struct conf_case conf_death[];
+extern const struct conf_case conf_holds[];
 extern const struct conf_case conf_sharing[];
 extern const struct conf_case conf_names[];
 extern const struct conf_case conf_misuse[];

@@ -51,6 +51,7 @@ static const struct theme {
 	{ conf_lossy, CONF_LOSSY },
 	{ conf_latest, CONF_LATEST },
 	{ conf_death, CONF_LOSSLESS },
+	{ conf_holds, CONF_LOSSLESS },
 	{ conf_sharing, CONF_SPSC },
 	{ conf_names, CONF_SPSC },
 	{ conf_misuse, CONF_ELEMENTS | CONF_LOSSLESS },
