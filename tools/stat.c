@@ -142,10 +142,11 @@ static void put_seat(const struct look *look, const struct seat *seat)
 	if (s->lane != RINGQ_NO_LANE)
 		printf("\"lane\": %u, ", s->lane);
 	printf("\"attached_ns\": %" PRIu64 ", \"position\": %" PRIu64 ", \"waiting\": %" PRIu64
-	       ", \"held\": %" PRIu64 ", \"held_at\": %" PRIu64 ", \"held_for_ns\": %" PRId64 ", \"tombs\": %" PRIu64 ", \"redelivered\": %" PRIu64
-	       ", \"dropped\": %" PRIu64 " }",
+	       ", \"held\": %" PRIu64 ", \"held_at\": %" PRIu64 ", \"held_for_ns\": %" PRId64,
 	       s->attached_ns, s->position, s->waiting, s->held, s->held_at,
-	       s->held ? look->at - seat->since : 0, s->tombs, s->redelivered, s->dropped);
+	       s->held ? look->at - seat->since : 0);
+	printf(", \"tombs\": %" PRIu64 ", \"redelivered\": %" PRIu64 ", \"dropped\": %" PRIu64 " }",
+	       s->tombs, s->redelivered, s->dropped);
 }
 
 static void show_json(const struct look *look)

@@ -3,6 +3,7 @@
  * Who sits where and holds what (RINGQ_IOC_PORT), and which rings have names (RINGQ_IOC_LIST): what
  * the module says of ports whose words are known, and to whom.
  */
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -15,6 +16,10 @@
 #include "common.h"
 
 #include <ringq/claim.h>
+
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x80
+#endif
 
 #define WAIT (RINGQ_PRODUCER_WAIT | RINGQ_CONSUMER_WAIT)
 
@@ -337,6 +342,37 @@ TEST_F(stat, pid_namespaces)
 	pid = peer_hear(&child);
 	EXPECT_EQ(0, peer_end(&child));
 	EXPECT_EQ(pid, seat(&self->ring, RINGQ_CONSUMER, 0).pid);
+}
+
+/* When it attached is told by the clock of who asks. */
+static int be_later(const struct ring *r, __u64 offset)
+{
+	struct ringq_ioc_port s = seat(r, RINGQ_PRODUCER, 0);
+
+	return s.attached_ns < offset || s.attached_ns > now();
+}
+
+TEST_F(stat, time_namespaces)
+{
+	static const char offset[] = "monotonic 1000000 0";
+	struct peer child;
+	int fd, status;
+	pid_t pid;
+
+	if (!peer_fork(&child)) {
+		if (unshare(CLONE_NEWTIME))
+			_exit(10);
+		fd = open("/proc/self/timens_offsets", O_WRONLY);
+		if (write(fd, offset, strlen(offset)) < 0)
+			_exit(11);
+		pid = fork();
+		if (!pid)
+			_exit(be_later(&self->ring, 1000000ull * 1000000000));
+		_exit(waitpid(pid, &status, 0) == pid && WIFEXITED(status) ?
+		      WEXITSTATUS(status) : 12);
+	}
+	EXPECT_EQ(0, peer_end(&child));
+	EXPECT_GE(now(), seat(&self->ring, RINGQ_PRODUCER, 0).attached_ns);
 }
 
 /* The next name after one. */
