@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #define LEAVES	10000	/* one operation in so many is the last */
-#define LINGERS	100	/* and in one of so many the process rests, with something in hand */
+#define LINGERS	10	/* and in one of so many the process rests, with something in hand */
 
 /* One at work. */
 struct hand {
