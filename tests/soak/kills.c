@@ -475,16 +475,19 @@ static bool anybody_mourned(const struct match *m)
 static void die(struct match *m)
 {
 	const uint32_t most = LIVES - 8 * SEATS;
-	int64_t now = soak_now(), end = now + ROUND, next = now;
+	int64_t end = soak_now() + ROUND, next = 0;
+	bool mourned;
 
-	for (; now < end && m->lives[0] < most && m->lives[1] < most; now = soak_now()) {
+	do {
 		tend(m);
 		nap();
-		if (now < next || m->seen == m->at_death || anybody_mourned(m))
+		mourned = anybody_mourned(m);
+		if (mourned || m->seen == m->at_death || soak_now() < next)
 			continue;
 		strike_some(m);
-		next = now + soak_random(4 * MS);
-	}
+		next = soak_now() + soak_random(4 * MS);
+	} while (mourned ||
+		 (soak_now() < end && m->lives[0] < most && m->lives[1] < most));
 }
 
 static bool anybody(const struct match *m, enum ringq_role role)
