@@ -13,6 +13,7 @@
  * that is not just a few of them. Repetitions with a probe outside of it are discarded,
  * counted and repeated, but not for ever.
  */
+#include "bench_claims.h"
 #include "bench_death.h"
 #include "bench_set.h"
 #include "tool.h"
@@ -48,7 +49,9 @@ static const char doc[] =
 	"told, a poll of its port returns, and a message arrives that was stuck behind what the dead "
 	"one had claimed; in the same run, how long it takes a robust futex, a socket's end-of-file and "
 	"a pidfd. The distribution over all kills, and ratios of the medians. Its memory is auto unless "
-	"one is given; --cpus means nothing to it.";
+	"one is given; --cpus means nothing to it. Or claims: what it costs that MPMC can be repaired, "
+	"two senders and two receivers, against the same code without claim words, in turn within one "
+	"run.";
 
 #define PROBE_NS	2000000
 #define TRIES		3	/* at most so many times as many repetitions as wanted */
@@ -57,7 +60,7 @@ static const char doc[] =
 
 struct bench {
 	const struct bench_set *set;
-	bool death;		/* instead of a set */
+	bool death, claims;	/* instead of a set */
 	uint32_t memory;
 	bool memory_given;
 	bool quick;
@@ -400,7 +403,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			if (!strcmp(arg, sets[i]->name))
 				b->set = sets[i];
 		b->death = !strcmp(arg, "death");
-		if (state->arg_num > 0 || (!b->set && !b->death))
+		b->claims = !strcmp(arg, "claims");
+		if (state->arg_num > 0 || (!b->set && !b->death && !b->claims))
 			argp_error(state, "there is no benchmark '%s'", arg);
 		return 0;
 	case ARGP_KEY_NO_ARGS:
@@ -479,6 +483,8 @@ int cmd_bench(int argc, char **argv)
 		warnx("needs two CPUs, and there is only one that this process may use");
 		return TOOL_FAILED;
 	}
+	if (b.claims)
+		return bench_claims(b.memory, b.quick, b.json, b.cpus) < 0 ? TOOL_FAILED : TOOL_OK;
 	for (unsigned int i = 0; r == 0 && i < b.set->count; i++) {
 		r = run_case(&b, &b.set->cases[i], !i, &row);
 		empty += r == 0 && !row.kept;

@@ -186,8 +186,8 @@ struct verdict ledger_judge(const struct round *round)
 			   (unsigned long long)missing, (unsigned long long)verdict.doubt);
 	verdict.doubt = missing;
 	/*
-	 * In hand, or given back after a look: in each of the lanes. Where lanes are shared, also what
-	 * was given back by who lives.
+	 * In hand, or given back after a look: in each of the lanes. Where lanes are shared, also
+	 * what was given back by who lives.
 	 */
 	cut *= round->row->discipline == RINGQ_LANES ? round->row->seats[RINGQ_PRODUCER] : 1;
 	if (verdict.flagged > cut * BATCH && (round->row->discipline != RINGQ_LANES ||
