@@ -10,7 +10,8 @@
  *
  *	what was sent is received to the end, by who waits for it, and nobody hangs;
  *	every message that was committed was received, whole, once, in its sender's order,
- *	or again and flagged; but for those that a dead one had received and not yet entered;
+ *	or again and flagged; but for those that a dead one had received and not yet entered, and
+ *	where that is the policy, those that it had in hand: which then come to nobody;
  *	the ring holds as much as it did when it was new, and passes it on.
  *
  * While they die, the others must get on: nobody is killed before something has been sent or
@@ -56,10 +57,15 @@ static const struct row rows[] = {
 	{ "gated", RINGQ_GATED, WAIT, { 1, 3 } },
 	{ "lossy", RINGQ_LOSSY, WAIT, { 1, 3 } },
 	{ "latest", RINGQ_LATEST, WAIT, { 1, 3 } },
+	{ "spsc, drop", RINGQ_SPSC, WAIT | RINGQ_DROP, { 1, 1 } },
+	{ "mpmc, drop", RINGQ_MPMC, WAIT | RINGQ_DROP, { 3, 3 } },
+	{ "lanes, drop", RINGQ_LANES, WAIT | RINGQ_DROP, { 3, 1 } },
+	{ "gated, drop", RINGQ_GATED, WAIT | RINGQ_DROP, { 1, 3 } },
 	{ "spsc, records", RINGQ_SPSC, WAIT | RINGQ_RECORDS, { 1, 1 } },
 	{ "lanes, records", RINGQ_LANES, WAIT | RINGQ_RECORDS, { 3, 1 } },
 	{ "lanes, shared, records", RINGQ_LANES, WAIT | RINGQ_RECORDS, { 3, 3 } },
 	{ "gated, records", RINGQ_GATED, WAIT | RINGQ_RECORDS, { 1, 3 } },
+	{ "spsc, records, drop", RINGQ_SPSC, WAIT | RINGQ_RECORDS | RINGQ_DROP, { 1, 1 } },
 	{ "lossy, records", RINGQ_LOSSY, WAIT | RINGQ_RECORDS, { 1, 3 } },
 };
 
@@ -239,26 +245,21 @@ static uint64_t position(struct match *m)
 	return pos;
 }
 
-/* What the ring's pages say: who has which place, and what in hand. */
-static void tell_pages(const struct match *m)
+/* Who has which place of the ring, and what in hand. */
+static void tell_ports(const struct match *m, enum ringq_role role)
 {
-	int fd = ringq_fd(m->round.ring);
-	struct ringq_port_page page;
-	struct ringq_header h;
+	struct ringq_port_stat stat = { .size = sizeof(stat) };
 	uint32_t i;
+	int r;
 
-	if (soak.memory != RINGQ_MEMFD || pread(fd, &h, sizeof(h), 0) != sizeof(h))
-		return;
-	for (i = 0; i < ringq_ports(&h.geometry); i++) {
-		if (pread(fd, &page, sizeof(page), h.layout.ports + i * h.layout.port_stride) !=
-		    sizeof(page))
-			return;
-		printf("# page %u: state %u, generation %u, pid %u, wake %u, claim %llx, "
-		       "taken %llu, done %llu, hand %llu\n", i, page.state, page.generation,
-		       page.pid, page.wake, (unsigned long long)page.claim,
-		       (unsigned long long)page.progress.taken,
-		       (unsigned long long)page.progress.done,
-		       (unsigned long long)page.progress.hand);
+	for (i = 0; i < m->round.row->seats[role]; i++) {
+		r = ringq_port_stat(m->round.ring, role, i, &stat);
+		printf("# %s's place %u: %s, state %u, generation %u, pid %u, flags %x, claim %u, "
+		       "position %llu, held %llu from %llu on, %llu wait\n",
+		       role == RINGQ_PRODUCER ? "producer" : "consumer", i, ringq_strerror(r),
+		       stat.state, stat.generation, stat.pid, stat.flags, stat.claim,
+		       (unsigned long long)stat.position, (unsigned long long)stat.held,
+		       (unsigned long long)stat.held_at, (unsigned long long)stat.waiting);
 	}
 }
 
@@ -280,7 +281,8 @@ static void stands_still(struct match *m)
 		       (unsigned long long)(s->life ? s->life->begun : 0),
 		       (unsigned long long)(s->life ? s->life->entered : 0));
 	}
-	tell_pages(m);
+	tell_ports(m, RINGQ_PRODUCER);
+	tell_ports(m, RINGQ_CONSUMER);
 	fflush(stdout);
 	kills_fail(&m->round, "nobody gets on");
 }

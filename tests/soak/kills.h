@@ -88,6 +88,12 @@ static inline bool row_lossy(const struct row *row)
 	return row->discipline == RINGQ_LOSSY || row->discipline == RINGQ_LATEST;
 }
 
+/* What a dead reader had in hand comes to nobody. */
+static inline bool row_drops(const struct row *row)
+{
+	return row->flags & RINGQ_DROP;
+}
+
 /* Every reader gets every message. */
 static inline bool row_gated(const struct row *row)
 {
@@ -112,7 +118,7 @@ void ledger_enter(const struct round *round, struct life *reader, uint32_t *last
 struct verdict {
 	uint64_t sent;		/* and said so, or received */
 	uint64_t flagged;
-	uint64_t doubt;		/* received, as far as can be known, by who could not say it */
+	uint64_t doubt;		/* received or dropped, as far as can be known */
 };
 
 /* At the end of a round: everything is there. */

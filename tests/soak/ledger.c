@@ -163,7 +163,7 @@ static uint64_t judge_life(const struct round *round, uint32_t stream, uint32_t 
 struct verdict ledger_judge(const struct round *round)
 {
 	uint32_t streams = row_gated(round->row) ? round->row->seats[RINGQ_CONSUMER] : 1, s, i;
-	uint64_t missing = 0, cut = 0;
+	uint64_t missing = 0, cut = 0, hands;
 	struct verdict verdict = { 0 };
 
 	for (i = 0; i < LIVES; i++) {
@@ -181,17 +181,21 @@ struct verdict ledger_judge(const struct round *round)
 		for (s = 0; s < streams && !row_lossy(round->row); s++)
 			verdict.sent += judge_life(round, s, i, &missing);
 	}
-	if (missing > verdict.doubt)
-		kills_fail(round, "%llu messages are missing, and the dead can have had %llu",
-			   (unsigned long long)missing, (unsigned long long)verdict.doubt);
-	verdict.doubt = missing;
 	/*
 	 * In hand, or given back after a look: in each of the lanes. Where lanes are shared, also
 	 * what was given back by who lives.
 	 */
-	cut *= round->row->discipline == RINGQ_LANES ? round->row->seats[RINGQ_PRODUCER] : 1;
-	if (verdict.flagged > cut * BATCH && (round->row->discipline != RINGQ_LANES ||
-					      round->row->seats[RINGQ_CONSUMER] == 1))
+	hands = cut * BATCH;
+	if (round->row->discipline == RINGQ_LANES)
+		hands *= round->row->seats[RINGQ_PRODUCER];
+	verdict.doubt += row_drops(round->row) ? hands : 0;
+	if (missing > verdict.doubt)
+		kills_fail(round, "%llu messages are missing, and the dead can have had %llu",
+			   (unsigned long long)missing, (unsigned long long)verdict.doubt);
+	verdict.doubt = missing;
+	if (round->row->discipline == RINGQ_LANES && round->row->seats[RINGQ_CONSUMER] > 1)
+		hands = UINT64_MAX;
+	if (verdict.flagged > (row_drops(round->row) ? 0 : hands))
 		kills_fail(round, "%llu messages came flagged, and %llu readers were cut off",
 			   (unsigned long long)verdict.flagged, (unsigned long long)cut);
 	verdict.sent += missing;

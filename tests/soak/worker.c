@@ -359,10 +359,13 @@ static void consume_once(struct hand *h)
 		peek_some(h, some());
 }
 
-/* A reader that leaves gives up its stream, so where each has one, none does before the end. */
+/*
+ * A reader that leaves gives up its stream, so where each has one, none does before the end; nor
+ * where nothing is to come again, as what it leaves does.
+ */
 static void consume(struct hand *h)
 {
-	bool stays = row_gated(h->round->row);
+	bool stays = row_gated(h->round->row) || row_drops(h->round->row);
 
 	while (!ringq_load_acquire(&h->round->ledger->consumers_stop) &&
 	       (stays || soak_random(LEAVES)))
