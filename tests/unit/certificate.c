@@ -601,8 +601,10 @@ static void victim_in_a_pid_namespace(void **state)
 	if (between == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		inner = new_pids() ? fork() : -1;
-		if (inner == 0)
+		if (inner == 0) {
+			CHILD(hear(lines[1]));
 			be_victim(sit, rest);
+		}
 		CHILD(write(lines[1], &inner, sizeof(inner)) == sizeof(inner));
 		for (;;)
 			pause();
@@ -611,6 +613,7 @@ static void victim_in_a_pid_namespace(void **state)
 	victim = between;
 	if (inner < 0)
 		skip();
+	say(lines[0]);
 	assert_true(hear(lines[0]));
 	lives();
 	told_when_killed(inner);
