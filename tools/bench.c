@@ -13,8 +13,8 @@
  * that is not just a few of them. Repetitions with a probe outside of it are discarded,
  * counted and repeated, but not for ever.
  */
-#include "bench_claims.h"
 #include "bench_death.h"
+#include "bench_parts.h"
 #include "bench_set.h"
 #include "tool.h"
 
@@ -36,9 +36,8 @@ static const char doc[] =
 	"and through broadcast, each against the control after the slash: cas, a bounded queue in "
 	"which all claim by compare-and-swap; stamps, its cells with one thread a side and no "
 	"claims; indices, as above. Or wake: round trips of two threads that sleep at every turn, "
-	"against an eventfd, a pipe and a bare futex in each direction. Or parts: ringq against itself "
-	"without the look whether somebody sleeps. RATIO is ringq's figure divided by the control's: "
-	"of rates more is better, of round trips less. LOST is the share of messages that a reader of a "
+	"against an eventfd, a pipe and a bare futex in each direction. RATIO is ringq's figure "
+	"divided by the control's: of rates more is better, of round trips less. LOST is the share of messages that a reader of a "
 	"lossy ring was told it had lost; its rate is of those that it got. "
 	"Every message is read in full and checked; a wrong one ends the program with status 1.\n"
 	"\n"
@@ -49,9 +48,9 @@ static const char doc[] =
 	"told, a poll of its port returns, and a message arrives that was stuck behind what the dead "
 	"one had claimed; in the same run, how long it takes a robust futex, a socket's end-of-file and "
 	"a pidfd. The distribution over all kills, and ratios of the medians. Its memory is auto unless "
-	"one is given; --cpus means nothing to it. Or claims: what it costs that MPMC can be repaired, "
-	"two senders and two receivers, against the same code without claim words, in turn within one "
-	"run.";
+	"one is given; --cpus means nothing to it. Or parts: what a part of the "
+	"fast path costs, against the same code without it, in turn within one run: attention, the look "
+	"whether somebody sleeps; claims, the words that make MPMC repairable.";
 
 #define PROBE_NS	2000000
 #define TRIES		3	/* at most so many times as many repetitions as wanted */
@@ -60,7 +59,7 @@ static const char doc[] =
 
 struct bench {
 	const struct bench_set *set;
-	bool death, claims;	/* instead of a set */
+	bool death, parts;	/* instead of a set */
 	uint32_t memory;
 	bool memory_given;
 	bool quick;
@@ -372,7 +371,7 @@ enum {
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	static const struct bench_set *const sets[] = {
-		&bench_spsc, &bench_many, &bench_wake, &bench_parts,
+		&bench_spsc, &bench_many, &bench_wake,
 	};
 	struct bench *b = state->input;
 	unsigned int i;
@@ -403,8 +402,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			if (!strcmp(arg, sets[i]->name))
 				b->set = sets[i];
 		b->death = !strcmp(arg, "death");
-		b->claims = !strcmp(arg, "claims");
-		if (state->arg_num > 0 || (!b->set && !b->death && !b->claims))
+		b->parts = !strcmp(arg, "parts");
+		if (state->arg_num > 0 || (!b->set && !b->death && !b->parts))
 			argp_error(state, "there is no benchmark '%s'", arg);
 		return 0;
 	case ARGP_KEY_NO_ARGS:
@@ -483,8 +482,8 @@ int cmd_bench(int argc, char **argv)
 		warnx("needs two CPUs, and there is only one that this process may use");
 		return TOOL_FAILED;
 	}
-	if (b.claims)
-		return bench_claims(b.memory, b.quick, b.json, b.cpus) < 0 ? TOOL_FAILED : TOOL_OK;
+	if (b.parts)
+		return bench_parts(b.memory, b.quick, b.json, b.cpus) < 0 ? TOOL_FAILED : TOOL_OK;
 	for (unsigned int i = 0; r == 0 && i < b.set->count; i++) {
 		r = run_case(&b, &b.set->cases[i], !i, &row);
 		empty += r == 0 && !row.kept;

@@ -1,60 +1,77 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR MIT */
 /*
- * The loops of `ringq bench parts`, for ringq's own functions as whoever includes this has them:
- * bench_parts.c whole, bench_parts_bare.c without the part that is measured.
+ * `ringq bench parts`: what a part of the fast path costs. The loops here are for ringq's own
+ * functions as whoever includes this has them: bench_parts.c as they are, bench_parts_attention.c
+ * and bench_parts_claims.c without that part.
  */
 #ifndef BENCH_PARTS_H
 #define BENCH_PARTS_H
 
-#include "bench_set.h"
+#include <ringq.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdint.h>
 
-#define PARTS_BLOCK	1024	/* messages between looks whether to stop */
+#define PARTS_SENDERS	2	/* at most */
+#define PARTS_BLOCK	256	/* messages between two looks at what is to be done */
+#define PARTS_YIELD	32	/* vain looks between two sched_yield() */
+#define PARTS_SHIFT	48	/* a message is the sender's number << 48, and its own */
 
-RINGQ_TYPED(parts_spsc, uint64_t, spsc);
-
-struct parts {
-	struct ringq *ring;
-	struct parts_spsc_producer out;
-	struct parts_spsc_consumer in;
-	bool attached[2];	/* by enum ringq_role */
+/* A thread: it sends or receives. */
+struct parts_worker {
+	struct ringq_port port __attribute__((aligned(RINGQ_LINE_PAIR)));
+	bool crowded;			/* there are more threads than CPUs */
+	uint64_t msg;			/* the next to send */
+	uint64_t next[PARTS_SENDERS];	/* and to receive, of each sender */
+	uint64_t wrong;
+	uint64_t received[2];		/* with the part, and without */
+	unsigned int idle;
+	uint32_t stop;
 };
 
-bench_body parts_bare_produce, parts_bare_consume, parts_whole_produce, parts_whole_consume;
+/* A block, or less if it is to stop. */
+typedef void parts_block(struct parts_worker *w);
 
-#define PARTS_LOOPS(name, send, recv)							\
-void name##_produce(struct bench_run *run, void *queue, unsigned int me)		\
+parts_block parts_attention_send, parts_attention_recv, parts_claims_send, parts_claims_recv;
+
+int bench_parts(uint32_t memory, bool quick, bool json, const int cpus[2]);
+
+RINGQ_TYPED(parts_spsc, uint64_t, spsc);
+RINGQ_TYPED(parts_mpmc, uint64_t, mpmc);
+
+static inline bool parts_wait(struct parts_worker *w)
+{
+	ringq_pause();
+	if (w->crowded && ++w->idle % PARTS_YIELD == 0)
+		sched_yield();
+	return ringq_load_relaxed(&w->stop);
+}
+
+/* The two of a name, for a typed ring. */
+#define PARTS_LOOPS(linkage, name, ring)						\
+linkage void name##_send(struct parts_worker *w)					\
 {											\
-	struct parts *q = queue;							\
-	uint64_t seq = 0;								\
+	struct ring##_producer *p = (struct ring##_producer *)&w->port;			\
 											\
-	(void)me;									\
-	while (!bench_stopped(run)) {							\
-		for (int i = 0; i < PARTS_BLOCK; i++) {					\
-			while (send(&q->out, &seq, RINGQ_NOWAIT) < 0)	\
-				if (bench_wait(run))					\
-					return;						\
-			seq++;								\
-		}									\
-	}										\
-	bench_sent(run, seq);								\
-}											\
-void name##_consume(struct bench_run *run, void *queue, unsigned int me)		\
-{											\
-	struct parts *q = queue;							\
-	uint64_t seq = 0, wrong = 0, msg;						\
-	double since = bench_now();							\
-	bool all = false;								\
-											\
-	(void)me;									\
-	for (;;) {									\
-		while (recv(&q->in, &msg, RINGQ_NOWAIT) <= 0) {		\
-			if (all || bench_wait(run)) {					\
-				bench_received(run, since, seq, 0, wrong);		\
+	for (int i = 0; i < PARTS_BLOCK; i++, w->msg++)					\
+		while (ring##_send(p, &w->msg, RINGQ_NOWAIT) < 0)			\
+			if (parts_wait(w))						\
 				return;							\
-			}								\
-			all = bench_all_sent(run);					\
-		}									\
-		wrong += msg != seq++;							\
+}											\
+linkage void name##_recv(struct parts_worker *w)					\
+{											\
+	struct ring##_consumer *p = (struct ring##_consumer *)&w->port;			\
+	uint64_t msg = 0, number;							\
+	unsigned int who;								\
+											\
+	for (int i = 0; i < PARTS_BLOCK; i++) {						\
+		while (ring##_recv(p, &msg, RINGQ_NOWAIT) <= 0)				\
+			if (parts_wait(w))						\
+				return;							\
+		who = msg >> PARTS_SHIFT & (PARTS_SENDERS - 1);				\
+		number = msg & ((UINT64_C(1) << PARTS_SHIFT) - 1);			\
+		w->wrong += number < w->next[who];					\
+		w->next[who] = number + 1;						\
 	}										\
 }
 

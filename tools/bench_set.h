@@ -33,6 +33,6 @@ struct bench_set {
 	void (*close)(void *queue);
 };
 
-extern const struct bench_set bench_spsc, bench_many, bench_wake, bench_parts;
+extern const struct bench_set bench_spsc, bench_many, bench_wake;
 
 #endif /* BENCH_SET_H */

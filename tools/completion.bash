@@ -58,7 +58,7 @@ _ringq() {
 		;;
 	stat | repair) mapfile -t COMPREPLY < <(compgen -W "$(_ringq_names)" -- "$cur") ;;
 	job) [ $files -eq 0 ] && compopt -o default ;;
-	bench) mapfile -t COMPREPLY < <(compgen -W "spsc many wake parts death claims" -- "$cur") ;;
+	bench) mapfile -t COMPREPLY < <(compgen -W "spsc many wake death parts" -- "$cur") ;;
 	esac
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 /*
- * The control of `ringq bench claims`: ringq's own MPMC, compiled a second time without what is
+ * For `ringq bench parts`: ringq's own MPMC, compiled a second time without what is
  * stored, when ports claim, for the repair alone: TRY, OWN and IDLE, and the position near which
  * they are read. It works as long as nobody dies, and nobody comes or goes.
  *
@@ -32,8 +32,8 @@
 #define ringq_mpmc_producer		bare_mpmc_producer
 #define ringq_mpmc_consumer		bare_mpmc_consumer
 
-#include "bench_claims.h"
+#include "bench_parts.h"
 
 #include "../lib/mpmc.c"
 
-CLAIMS_LOOPS(, claims_bare)
+PARTS_LOOPS(, parts_claims, parts_mpmc)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 /*
- * The control of `ringq bench parts`: ringq's own fast path, compiled without the look whether
- * somebody sleeps. It works as long as nobody does.
+ * For `ringq bench parts`: SPSC, compiled without the look whether somebody sleeps. It works as long
+ * as nobody does.
  */
 #include <ringq/wait.h>
 
@@ -15,4 +15,4 @@
 
 #include "bench_parts.h"
 
-PARTS_LOOPS(parts_bare, parts_spsc_send, parts_spsc_recv)
+PARTS_LOOPS(, parts_attention, parts_spsc)
