@@ -105,22 +105,28 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void run_groups(double *ratios, unsigned int n, struct sum all[2])
+/* Ratios of n groups, sorted; those in which nothing moved do not count. Returns how many do. */
+static unsigned int run_groups(double *ratios, unsigned int n, struct sum all[2])
 {
-	for (unsigned int g = 0; g < n; g++) {
+	unsigned int kept = 0;
+
+	while (n--) {
 		struct sum sum[2] = { { 0, 0 }, { 0, 0 } };
 
 		for (unsigned int pair = 0; pair < PARTS_PAIRS; pair++) {
 			run_phase(pair % 2, &sum[pair % 2]);
 			run_phase(!(pair % 2), &sum[!(pair % 2)]);
 		}
-		ratios[g] = sum[0].messages / sum[0].ns / (sum[1].messages / sum[1].ns);
+		if (sum[0].messages && sum[1].messages)
+			ratios[kept++] = sum[0].messages / sum[0].ns /
+					 (sum[1].messages / sum[1].ns);
 		for (int i = 0; i < 2; i++) {
 			all[i].messages += sum[i].messages;
 			all[i].ns += sum[i].ns;
 		}
 	}
-	qsort(ratios, n, sizeof(*ratios), compare);
+	qsort(ratios, kept, sizeof(*ratios), compare);
+	return kept;
 }
 
 static int start(pthread_t *thread, struct parts_worker *w, int cpu)
@@ -160,6 +166,7 @@ static void detach(void)
 			ringq_detach(&parts.worker[i].port);
 }
 
+/* Returns how many of n groups count, or an error. */
 static int run(double *ratios, unsigned int n, struct sum all[2], const int cpus[2])
 {
 	pthread_t thread[PARTS_WORKERS];
@@ -176,7 +183,7 @@ static int run(double *ratios, unsigned int n, struct sum all[2], const int cpus
 	if (r == 0) {
 		run_phase(0, &unused);
 		run_phase(1, &unused);
-		run_groups(ratios, n, all);
+		r = run_groups(ratios, n, all);
 	}
 	for (unsigned int k = 0; k < i; k++)
 		ringq_store_relaxed(&parts.worker[k].stop, 1);
@@ -220,11 +227,14 @@ static int measure(uint32_t memory, double *ratios, unsigned int n, bool json, c
 	r = attach(ring);
 	if (r == 0)
 		r = run(ratios, n, all, cpus);
-	if (r == 0)
-		print(ratios, n, all, json);
 	detach();
 	ringq_leave(ring);
-	return r;
+	if (r < 0)
+		return r;
+	if (!r)
+		return -ETIMEDOUT;
+	print(ratios, r, all, json);
+	return 0;
 }
 
 int bench_parts(uint32_t memory, bool quick, bool json, const int cpus[2])
