@@ -384,7 +384,7 @@ int main(int argc, char **argv)
 			return usage();
 	}
 	if (!every)
-		every = pairs ? 64 : 256;
+		every = pairs ? 128 : 256;
 	argc -= optind;
 	argv += optind;
 	if (lists && pairs)
