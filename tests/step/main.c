@@ -33,7 +33,7 @@
 #include <unistd.h>
 
 #define FEW		5	/* deaths in a cell, if time is short */
-#define CELL_LIMIT	120	/* seconds; ends hangs, and measures nothing */
+#define CELL_LIMIT	240	/* seconds; ends hangs, and measures nothing */
 
 uint32_t step_memory = RINGQ_MEMFD;
 struct report *report;
@@ -281,7 +281,7 @@ static void run_forked(void (*run)(const void *what), const void *what)
 	pid = fork();
 	if (pid == 0) {
 		setbuf(stdout, NULL);
-		alarm(every == 1 ? 20 * CELL_LIMIT : CELL_LIMIT);
+		alarm(every == 1 ? 60 * CELL_LIMIT : CELL_LIMIT);
 		run(what);
 		_exit(0);
 	}

@@ -511,24 +511,27 @@ void scene_succeed(struct scene *s)
 	CHECK(r == 0, "the successor's attach: %s", ringq_strerror(r));
 }
 
+static unsigned int take_from(struct scene *s, struct ringq_port *port)
+{
+	unsigned int n = 0;
+	int r;
+
+	if (!scene_lives(port) || port->role != RINGQ_CONSUMER || port->held)
+		return 0;
+	while ((r = take(s, port, notes_of(s, port), RINGQ_NOWAIT)) == 1)
+		n++;
+	CHECK(r == -EAGAIN || (r == 0 && s->closed), "recv: %d, %s", r, ringq_strerror(r));
+	return n;
+}
+
 void scene_take_all(struct scene *s)
 {
-	struct ringq_port *ports[] = { &s->in, &s->heir };
-	unsigned int i;
-	int r, n;
+	unsigned int n;
 
-	do {
-		n = 0;
-		for (i = 0; i < 2; i++) {
-			if (!scene_lives(ports[i]) || ports[i]->role != RINGQ_CONSUMER ||
-			    ports[i]->held)
-				continue;
-			r = take(s, ports[i], notes_of(s, ports[i]), RINGQ_NOWAIT);
-			CHECK(r == 1 || r == -EAGAIN || (r == 0 && s->closed), "recv: %d, %s", r,
-			      ringq_strerror(r));
-			n += r == 1;
-		}
-	} while (n);
+	take_from(s, &s->in);
+	n = take_from(s, &s->heir);
+	CHECK(!n || !scene_shares(s) || !scene_lives(&s->in) || s->in.held || s->sleeper.there,
+	      "%u messages come to the successor alone", n);
 }
 
 /* Every live producer must come forward. */
