@@ -4,7 +4,7 @@
 # make run          a real file through a ring, with and without kills [FILE=...]
 # make run-vm       the same through /dev/ringq, in a guest [KERNEL=6.12]
 # make check        all the tests, guests included
-# make step         a kill at every instruction of every operation: some hours
+# make step         a kill at every instruction of every operation: hours
 # make soak         wake-ups, and deaths, under random delays [TIME=600, in seconds, of both]
 # make examples     build/examples/, of the sources in tools/examples/; some need other libraries
 # make modules      the kernel module, for the kernel of KDIR=/lib/modules/.../build

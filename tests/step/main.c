@@ -9,7 +9,7 @@
  * (table.c). In a cell the victim's path is recorded once; then it dies, in a new ring each time,
  * at every instruction of it that has stored something that others can see, or was a system
  * call: between these all deaths are the same to those who live. And, to see that they are, at
- * one in N of the others (by default 256; 1: at each). What is true afterwards is judged by
+ * one in N of the others (by default 512; 1: at each). What is true afterwards is judged by
  * judge.c, and what was left out is printed.
  *
  * With a time, as in a guest that is emulated, only a few die in a cell, and as many cells are
@@ -131,19 +131,20 @@ static unsigned int count_stores(const struct stepper_path *path)
 
 static void all_deaths(const struct cell *cell, const struct stepper_path *path)
 {
-	unsigned int k, what;
+	unsigned int k, what, n = 0;
 
 	for (k = 0; k < path->n; k++) {
 		if (!path->event[k] && k % every)
 			continue;
 		counts->places++;
-		if (path->event[k] || every == 1) {
+		if (every == 1 || (path->event[k] && scene_can(cell, HOLD))) {
 			for (what = 0; what < MEANWHILES; what++) {
 				if (scene_can(cell, what))
 					die(cell, path, k, what);
 			}
 		} else {
-			die(cell, path, k, k / every % MEANWHILES);
+			what = n++ % MEANWHILES;
+			die(cell, path, k, scene_can(cell, what) ? what : NOTHING);
 		}
 	}
 }
@@ -384,7 +385,7 @@ int main(int argc, char **argv)
 			return usage();
 	}
 	if (!every)
-		every = pairs ? 128 : 256;
+		every = pairs ? 128 : 512;
 	argc -= optind;
 	argv += optind;
 	if (lists && pairs)

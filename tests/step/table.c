@@ -85,6 +85,10 @@ bool cell_exists(const struct cell *cell)
 
 	if (cell_kind(op, c) != 'x')
 		return cell->cast == ALONE;
+	/* What does not depend on where the stamps are. */
+	if (c->size > RINGQ_LINE_ROOM && !(c->flags & RINGQ_RECORDS) &&
+	    (cell->cast == DROPPED || ((op->late || op->leaves) && cell->cast == ASLEEP)))
+		return false;
 	switch (cell->cast) {
 	case ALONE:
 		return true;
