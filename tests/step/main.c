@@ -40,7 +40,7 @@ struct report *report;
 
 struct counts *counts;
 unsigned int every;
-unsigned int at, besides;
+unsigned int dies_at, lies_at;
 pid_t victim;
 char cell_name[128];
 static double seconds;
@@ -49,7 +49,7 @@ void fail(const char *format, ...)
 {
 	va_list args;
 
-	printf("FAIL - %s: at instruction %u, %u: ", cell_name, at, besides);
+	printf("FAIL - %s: at instruction %u, %u: ", cell_name, dies_at, lies_at);
 	va_start(args, format);
 	vprintf(format, args);
 	va_end(args);
@@ -87,12 +87,12 @@ static void record(const struct cell *cell, struct stepper_path *path)
 	struct stepper_watch watch;
 	static struct scene s;
 
-	at = 0;
+	dies_at = 0;
 	begin(&s, cell);
 	watch = scene_watch(&s);
 	stepper_record(s.victim.pid, &report->mark, &watch, STEPPER_MOST, path);
 	CHECK(report->mark.over, "more than %u instructions", STEPPER_MOST);
-	at = path->n;
+	dies_at = path->n;
 	end(&s, NOTHING);
 }
 
@@ -102,7 +102,7 @@ static void die(const struct cell *cell, const struct stepper_path *path, unsign
 {
 	static struct scene s;
 
-	at = k;
+	dies_at = k;
 	begin(&s, cell);
 	if (!stepper_to(s.victim.pid, &report->mark, path, k)) {
 		counts->detours++;

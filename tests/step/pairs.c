@@ -2,7 +2,7 @@
 /*
  * Two at a time, in rings whose ports claim, and at the hand-over between bias and CAS.
  *
- *   BESIDE   one lies at an instruction of its operation; another dies at one of its own, and is
+ *   WITH     one lies at an instruction of its operation; another dies at one of its own, and is
  *            buried, unless the first lies between TRY and OWN, or has the lock: then whoever
  *            buries must come again. The first goes on to its end, and it must come to it
  *   BURIAL   one is dead already; another buries it, and dies at an instruction of that
@@ -143,6 +143,13 @@ const struct pair *pair_of(unsigned int i, char *name, size_t size)
 	return &pairs[i];
 }
 
+static void start_other(struct two *t)
+{
+	scene_actor(&t->s, &t->other, op_other, others, t->s.number + OTHERS);
+	stepper_go(t->other.pid);
+	actor_begin(&t->other);
+}
+
 /* Both at their beginnings. Who attaches in its operation comes after the other one. */
 static void open_two(struct two *t)
 {
@@ -151,24 +158,17 @@ static void open_two(struct two *t)
 	scene_open(s, &cell, report);
 	s->crowded = true;
 	s->moved = op_other->late && !op_other->buries;
-	if (cell.op->late) {
-		scene_actor(s, &t->other, op_other, others, s->number + OTHERS);
-		stepper_go(t->other.pid);
-		actor_begin(&t->other);
-		scene_start(s);
-	} else {
-		scene_start(s);
-		scene_actor(s, &t->other, op_other, others, s->number + OTHERS);
-		stepper_go(t->other.pid);
-		actor_begin(&t->other);
-	}
+	if (cell.op->late)
+		start_other(t);
+	scene_start(s);
+	if (!cell.op->late)
+		start_other(t);
 	victim = s->victim.pid;
 }
 
 static bool lives(const struct scene *s)
 {
-	const struct ringq_attention *a =
-		ringq_attention_of(s->ring, s->ring->base);
+	const struct ringq_attention *a = ringq_attention_of(s->ring, s->ring->base);
 
 	return !cell.op->late && !s->moved && ringq_bit(a->live[cell.op->role], report->place);
 }
@@ -279,8 +279,8 @@ static void die_beside(bool dead_first, unsigned int i, unsigned int k)
 	static struct two t;
 	bool in_the_way;
 
-	at = dead_first ? i : k;
-	besides = dead_first ? k : i;
+	dies_at = dead_first ? i : k;
+	lies_at = dead_first ? k : i;
 	open_two(&t);
 	go_to(&t, dead_first, &path, i);
 	go_to(&t, !dead_first, &path_other, k);
@@ -304,8 +304,8 @@ static void record_beside(bool dead_first, bool second, unsigned int i)
 	struct stepper_watch watch;
 	struct actor *a;
 
-	at = 0;
-	besides = i;
+	dies_at = 0;
+	lies_at = i;
 	open_two(&t);
 	watch = scene_watch(&t.s);
 	if (second)
@@ -346,8 +346,8 @@ static void run_beside(bool dead_first)
  */
 static void open_burial(struct two *t, unsigned int j)
 {
-	at = 0;
-	besides = j;
+	dies_at = 0;
+	lies_at = j;
 	open_two(t);
 	if (!stepper_to(t->s.victim.pid, &report->mark, &path, j))
 		counts->detours++;
@@ -390,7 +390,7 @@ static void die_burial(unsigned int j, unsigned int k)
 	static struct two t;
 
 	open_burial(&t, j);
-	at = k;
+	dies_at = k;
 	if (!stepper_to(t.other.pid, &others->mark, &path_other, k))
 		counts->detours++;
 	if (pair->kind == WATCHED) {

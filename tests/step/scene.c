@@ -116,8 +116,8 @@ static void create(struct scene *s)
 	const struct ringq_opts opts = {
 		.size = sizeof(opts), .memory = step_memory, .discipline = c->discipline,
 		.elem_size = c->size, .capacity = has_records(s) ? 4096 : CAPACITY,
-		.flags = c->flags | RINGQ_SMALL | (s->cell->cast == DROPPED ? RINGQ_DROP : 0), .producers = c->places[RINGQ_PRODUCER],
-		.consumers = c->places[RINGQ_CONSUMER],
+		.flags = c->flags | RINGQ_SMALL | (s->cell->cast == DROPPED ? RINGQ_DROP : 0),
+		.producers = c->places[RINGQ_PRODUCER], .consumers = c->places[RINGQ_CONSUMER],
 		.first = has_records(s) ? FIRST_RECORD : FIRST_ELEMENT,
 	};
 	struct ringq_info info = { .size = sizeof(info) };
@@ -163,30 +163,29 @@ static void make_orphans(struct scene *s)
 	ringq_detach(&another);
 }
 
+static void put_some(struct scene *s, unsigned int n)
+{
+	while (n--)
+		CHECK(put(s, &s->out, ++s->number, RINGQ_NOWAIT) == 1, "fill");
+}
+
 static void fill(struct scene *s)
 {
-	unsigned int n;
+	const struct operation *op = s->cell->op;
+	/* So that the producer sleeps. */
+	bool full = s->cell->cast == ASLEEP && op->role == RINGQ_CONSUMER;
 
 	if (s->cell->cast == TOMBS)
 		make_tombs(s);
 	if (s->cell->cast == ORPHANS)
 		make_orphans(s);
-	if (s->cell->op->fill == NONE && s->cell->cast != ASLEEP)
-		return;
-	if (s->cell->op->fill == NONE && s->cell->op->role == RINGQ_PRODUCER)
-		return;
-	if (s->cell->op->fill == SOME && s->cell->cast != ASLEEP) {
-		for (n = 0; n < PREFILL; n++)
-			CHECK(put(s, &s->out, ++s->number, RINGQ_NOWAIT) == 1, "fill");
-		return;
-	}
-	if (s->cell->op->fill == LAST && s->cell->op->role == RINGQ_CONSUMER) {
-		CHECK(put(s, &s->out, ++s->number, RINGQ_NOWAIT) == 1, "fill");
+	if (!full && op->fill != FULL && (op->fill != LAST || op->role == RINGQ_CONSUMER)) {
+		put_some(s, op->fill == SOME ? PREFILL : op->fill == LAST);
 		return;
 	}
 	while (!is_lossy(s) && put(s, &s->out, s->number + 1, RINGQ_NOWAIT) == 1)
 		s->number++;
-	if (s->cell->op->fill == LAST && !is_lossy(s))
+	if (op->fill == LAST && !is_lossy(s))
 		CHECK(take(s, &s->in, &s->common, RINGQ_NOWAIT) == 1, "fill");
 }
 

@@ -223,7 +223,7 @@ struct counts {
 
 extern struct counts *counts;
 extern unsigned int every;	/* one in so many instructions */
-extern unsigned int at, besides;	/* instructions where one dies, and another lies */
+extern unsigned int dies_at, lies_at;	/* instructions where one dies, and another lies */
 extern pid_t victim;
 extern char cell_name[128];
 
