@@ -525,6 +525,31 @@ static void orphans(void **state)
 	}
 }
 
+/* In LANES, what another has in hand, who lives. */
+static void others_hands(void **state)
+{
+	struct ringq_death d;
+	struct victim v;
+	uint64_t msg;
+
+	(void)state;
+	make(RINGQ_LANES, WAIT | RINGQ_DROP, 3);
+	assert_int_equal(ringq_attach(ring, OUT, &out), 0);
+	assert_int_equal(ringq_attach(ring, IN, &in), 0);
+	v = start(IN, idle);
+	send_some(SENT);
+	assert_int_equal(ringq_peek(&in, 3, RINGQ_NOWAIT), 3);
+	end(&v);
+	bury(IN);
+	d = told(&out, v.pid);
+	assert_int_equal(d.dropped, 0);
+	assert_int_equal(ringq_len(&out), SENT);
+	assert_int_equal(ringq_release(&in, 2), 0);
+	assert_int_equal(recv_one(&in, &msg), 1);
+	assert_int_equal(msg, 3);
+	unmake();
+}
+
 static void leaving_is_not_dying(void **state)
 {
 	struct ringq_port other;
@@ -913,6 +938,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(what_it_held),
 		cmocka_unit_test(broadcasts),
 		cmocka_unit_test(orphans),
+		cmocka_unit_test(others_hands),
 		cmocka_unit_test(leaving_is_not_dying),
 		cmocka_unit_test(too_many),
 		cmocka_unit_test(other_namespaces),
