@@ -8,7 +8,8 @@
  * lock. It is noted before anybody can see that the place is free, and everybody is woken after it.
  *
  * The dead are known by their struct pid, which keeps its numbers in all namespaces, and is held
- * until the ring forgets the death or is freed. Each reader gets the number that he knows.
+ * until the ring forgets the death or is freed. Each reader gets the number that he knows, and the
+ * time as his clock has it.
  *
  * Who reads copies without a lock, and says what he has read afterwards. So a buffer that is none
  * loses nothing; and if two threads of a process read at the same time, one of them reads again.
@@ -161,6 +162,7 @@ static int ringq_death_read(struct ringq_port *port, void __user *to)
 		if (err)
 			return err;
 		next.death.pid = pid_vnr(next.tgid);
+		next.death.time_ns = ringq_time_here(next.death.time_ns);
 		put_pid(next.tgid);
 		if (copy_to_user(to, &next.death, sizeof(next.death)))
 			return -EFAULT;

@@ -328,6 +328,7 @@ void ringq_place_leave(struct ringq_port *port, u64 how);
 void ringq_place_bury(struct ringq_ring *ring, u32 role, u32 index);
 
 /* stat.c */
+u64 ringq_time_here(u64 ns);
 int ringq_stat(struct ringq_ring *ring, struct ringq_ioc_port *arg);
 
 /* port.c */

@@ -72,7 +72,7 @@ static void ringq_seat_get(struct ringq_ring *ring, u32 role, u32 index, struct 
 }
 
 /* As the caller's clock has it. */
-static u64 ringq_time_here(u64 ns)
+u64 ringq_time_here(u64 ns)
 {
 	struct timespec64 ts = ns_to_timespec64(ns);
 

@@ -479,6 +479,46 @@ TEST_F(deaths, pid_namespaces)
 	EXPECT_EQ(0, peer_end(&child));
 }
 
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x80
+#endif
+
+/* When it died is told by the clock of who reads. */
+TEST_F(deaths, time_namespaces)
+{
+	static const char offset[] = "monotonic 1000000 0";
+	struct ringq_death d;
+	struct peer child;
+	struct timespec t;
+	struct port p;
+	pid_t inner;
+	int fd;
+
+	if (!peer_fork(&child)) {
+		if (unshare(CLONE_NEWTIME) < 0)
+			_exit(1);
+		fd = open("/proc/self/timens_offsets", O_WRONLY);
+		if (write(fd, offset, strlen(offset)) < 0)
+			_exit(2);
+		inner = fork();
+		if (!inner) {
+			if (port_join(&p, &self->ring, RINGQ_CONSUMER))
+				_exit(3);
+			peer_say(&child, 1);
+			if (read_deaths(&p, &d, 1) != sizeof(d))
+				_exit(4);
+			clock_gettime(CLOCK_MONOTONIC, &t);
+			_exit(d.time_ns > 1000000ull * 1000000000 &&
+			      d.time_ns <= t.tv_sec * 1000000000ull + t.tv_nsec ? 0 : 5);
+		}
+		waitpid(inner, &inner, 0);
+		_exit(WEXITSTATUS(inner));
+	}
+	ASSERT_EQ(1, peer_hear(&child));
+	one_dies(&self->ring, RINGQ_CONSUMER);
+	EXPECT_EQ(0, peer_end(&child));
+}
+
 static int file_has(const char *path, const char *text)
 {
 	static char all[1 << 16];

@@ -548,8 +548,8 @@ struct ringq_uring_wait {
 /**
  * struct ringq_death - a port that has died, and what became of what it had
  * @serial: 1 is the ring's first. A number that is left out is one that came too late to be read.
- * @time_ns: when what it left had been put in order. CLOCK_MONOTONIC, of the initial time
- *	namespace; in memory without the module, as whoever buried it reads that clock.
+ * @time_ns: when what it left had been put in order, of CLOCK_MONOTONIC in the reader's time
+ *	namespace; in memory without the module, in that of whoever buried it.
  * @role: enum ringq_role.
  * @port: its number among those of its role.
  * @generation: as RINGQ_IOC_ATTACH told it.
