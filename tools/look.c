@@ -2,6 +2,7 @@
 /* See look.h. */
 #include "look.h"
 
+#include <dirent.h>
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -30,17 +31,98 @@ error_t target_parse(struct target *t, int key, char *arg, struct argp_state *st
 	return ARGP_ERR_UNKNOWN;
 }
 
+/* Joins the ring behind a descriptor, if that is what it is, and if it has this name. */
+static bool join_if_named(int fd, const char *name, struct ringq **ring)
+{
+	struct ringq_opts opts = { .size = sizeof(opts), .flags = RINGQ_OBSERVE };
+	struct ringq_info info = { .size = sizeof(info) };
+
+	if (ringq_join_fd(fd, &opts, ring) < 0)
+		return false;
+	if (ringq_get_info(*ring, &info) == 0 && !strcmp(info.name, name))
+		return true;
+	ringq_leave(*ring);
+	return false;
+}
+
+/* The same of all descriptors of a process. */
+static bool join_in_process(const char *pid, const char *name, struct ringq **ring)
+{
+	char path[300], link[64];
+	struct dirent *entry;
+	bool found = false;
+	ssize_t n;
+	DIR *dir;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
+	dir = opendir(path);
+	while (dir && !found && (entry = readdir(dir))) {
+		n = readlinkat(dirfd(dir), entry->d_name, link, sizeof(link) - 1);
+		if (n < 0)
+			continue;
+		link[n] = '\0';
+		if (strcmp(link, "/memfd:ringq (deleted)"))
+			continue;
+		fd = openat(dirfd(dir), entry->d_name, O_RDWR | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		found = join_if_named(fd, name, ring);
+		close(fd);
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+/* Names are those of a network namespace. */
+static bool is_neighbour(const char *pid)
+{
+	char path[300], mine[64] = "", other[64] = "";
+
+	snprintf(path, sizeof(path), "/proc/%s/ns/net", pid);
+	return readlink("/proc/self/ns/net", mine, sizeof(mine) - 1) > 0 &&
+	       readlink(path, other, sizeof(other) - 1) > 0 && !strcmp(mine, other);
+}
+
+/* A ring whose members do not answer, from one of them all the same. */
+static int join_by_force(const char *name, struct ringq **ring)
+{
+	DIR *dir = opendir("/proc");
+	struct dirent *entry;
+	bool found = false;
+
+	while (dir && !found && (entry = readdir(dir))) {
+		if (strspn(entry->d_name, "0123456789") == strlen(entry->d_name) &&
+		    is_neighbour(entry->d_name))
+			found = join_in_process(entry->d_name, name, ring);
+	}
+	if (dir)
+		closedir(dir);
+	return found ? 0 : -ETIMEDOUT;
+}
+
+int look_join(const char *name, uint32_t memory, struct ringq **ring)
+{
+	const struct ringq_opts opts = {
+		.size = sizeof(opts), .name = name, .memory = memory,
+		.flags = RINGQ_OBSERVE | RINGQ_ANY_OWNER,
+	};
+	int r = ringq_join(&opts, ring);
+
+	return r == -ETIMEDOUT ? join_by_force(name, ring) : r;
+}
+
 /* A file is opened for writing, too, as a ring is joined; nothing is written. */
-static int look_join(const struct target *t, struct ringq **ring)
+static int look_join_target(const struct target *t, struct ringq **ring)
 {
 	struct ringq_opts opts = {
-		.size = sizeof(opts), .name = t->name, .flags = RINGQ_OBSERVE | RINGQ_ANY_OWNER,
+		.size = sizeof(opts), .flags = RINGQ_OBSERVE | RINGQ_ANY_OWNER | RINGQ_FILE,
 	};
 	int r;
 
 	if (!t->file)
-		return ringq_join(&opts, ring);
-	opts.flags |= RINGQ_FILE;
+		return look_join(t->name, RINGQ_AUTO, ring);
 	opts.fd = open(t->file, O_RDWR | O_CLOEXEC);
 	if (opts.fd < 0)
 		return -errno;
@@ -61,8 +143,8 @@ static int look_explain(const struct target *t, int r)
 		      t->name);
 		return TOOL_USAGE;
 	}
-	warnx("'%s': %s", t->name, r == -ETIMEDOUT ? "its members do not answer: are all stopped?" :
-						     ringq_strerror(r));
+	warnx("'%s': %s", t->name, r == -ETIMEDOUT ?
+	      "its members do not answer, and we may not look into them" : ringq_strerror(r));
 	return TOOL_FAILED;
 }
 
@@ -73,7 +155,7 @@ int look_open(struct look *look, const struct target *t)
 
 	memset(look, 0, sizeof(*look));
 	look->what = t->file ? t->file : t->name;
-	r = look_join(t, &look->ring);
+	r = look_join_target(t, &look->ring);
 	if (r < 0)
 		return look_explain(t, r);
 	look->info.size = sizeof(look->info);

@@ -52,6 +52,12 @@ error_t target_parse(struct target *t, int key, char *arg, struct argp_state *st
 int look_open(struct look *look, const struct target *t);
 void look_close(struct look *look);
 
+/*
+ * Joins by name, to look only, also a ring in a memfd whose members are all stopped, and cannot
+ * answer, if they are processes that we may look into. Returns 0 or what ringq_join() returns.
+ */
+int look_join(const char *name, uint32_t memory, struct ringq **ring);
+
 /* Looks, for the first time or again: 0, or negative errno. */
 int look_again(struct look *look);
 

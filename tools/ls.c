@@ -107,15 +107,11 @@ static bool list_has(const struct list *list, const char *name)
 /* What the ring's own members know. */
 static int entry_fill(struct entry *e)
 {
-	struct ringq_opts opts = {
-		.size = sizeof(opts), .name = e->name, .memory = RINGQ_MEMFD,
-		.flags = RINGQ_OBSERVE | RINGQ_ANY_OWNER,
-	};
 	struct ringq_port_stat stat = { .size = sizeof(stat) };
 	struct ringq_info info = { .size = sizeof(info) };
 	struct ringq *ring;
 	uint32_t i;
-	int r = ringq_join(&opts, &ring);
+	int r = look_join(e->name, RINGQ_MEMFD, &ring);
 
 	if (r < 0)
 		return r;
