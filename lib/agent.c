@@ -8,20 +8,18 @@
  * Deaths. The lock of a port's byte is the certificate: its owner lives while it is held.
  * Locks cannot be polled, so something else says when to look:
  *
- *   a watch    on the ring's file, by inotify(7), for descriptors that are closed: the lock goes
- *              with the last copy of one. So it tells of an owner that has called exec and lives
- *              on, of one in another pid namespace, and of the child, forked past
- *              pthread_atfork(), that had a copy when its parent died. But a user can have only
- *              so many of them (128 processes, by default), and some files may not be watched.
  *   a pidfd    of an owner in our own pid namespace. It is opened first and the lock looked
  *              at afterwards: if it is held then, the pidfd is that of the owner, for a pid
  *              is not used again while its process lives.
- *   a clock    for all others, and for owners that a pidfd tells to be dead while the lock is
- *              held: after 1 ms, then ever more seldom, once a second in the end. An agent
- *              with such a port to watch is not idle.
+ *   a clock    for all others: owners in other pid namespaces, or when there are no more
+ *              descriptors; and for owners that have died while a child of theirs, forked
+ *              past pthread_atfork(), still has a copy of the locked descriptor. After 1 ms,
+ *              then ever more seldom, once a second in the end. An agent with such a port to
+ *              watch is not idle.
  *
- * Both of the first two tell a moment before the lock is free. So the clock follows them too, for
- * some looks: what is told for another's sake costs these, and no more.
+ * An owner that calls exec without detaching gives up the lock and lives on. Its pidfd does
+ * not tell; it is found when somebody attaches, when another port of the ring is buried, or
+ * when the process ends.
  *
  * Whoever finds that ports have come or gone pokes the agent, before he sleeps
  * (ringq_places_idle()). It then compares what it watches with what the pages say: who came
@@ -42,21 +40,13 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/inotify.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #define RINGQ_EVENTS		16
 #define RINGQ_DELAY_MIN		INT64_C(1000000)
 #define RINGQ_DELAY_MAX		INT64_C(1000000000)
-#define RINGQ_DELAY_TOLD	INT64_C(100000000)	/* who is told of it does not wait longer */
 #define RINGQ_NEVER		INT64_MAX
-
-/*
- * An event carries a serial number, not its descriptor: by the time it is looked at, that may
- * have been closed and its number given to another. The first two are those that stay.
- */
-enum { RINGQ_SERIAL_POKE, RINGQ_SERIAL_CLOSE, RINGQ_SERIALS };
 
 /* What is watched of a port page. */
 struct ringq_watch {
@@ -79,22 +69,23 @@ static struct {
 	bool stopping;
 	pthread_t thread;
 	int epoll_fd;
-	int close_fd;		/* of inotify, or -1 */
 	int event_fd;		/* -1: there is no agent */
 	uint32_t pid;
 	uint64_t pid_ns;
 } agent = {
 	.mutex = PTHREAD_MUTEX_INITIALIZER,
 	.changed = PTHREAD_COND_INITIALIZER,
-	.serial = RINGQ_SERIALS,
 	.epoll_fd = -1,
-	.close_fd = -1,
 	.event_fd = -1,
 };
 
 static pthread_once_t ringq_agent_once = PTHREAD_ONCE_INIT;
 static int ringq_agent_once_error;
 
+/*
+ * An event carries a serial number, not its descriptor: by the time it is looked at, that may
+ * have been closed and its number given to another. Zero is the eventfd's.
+ */
 static int ringq_agent_poll(int fd, uint32_t events, uint64_t serial)
 {
 	struct epoll_event event = { .events = events, .data.u64 = serial };
@@ -119,12 +110,6 @@ static void ringq_watch_stop(struct ringq_watch *w)
 	w->due = RINGQ_NEVER;
 }
 
-/* Is there somebody to tell when the lock may have become free? */
-static bool ringq_watch_is_told(const struct ringq_watch *w, const struct ringq *ring)
-{
-	return w->pidfd >= 0 || ring->close_watch >= 0;
-}
-
 static void ringq_watch_start(struct ringq_watch *w, uint32_t generation, uint32_t pid,
 			      uint64_t pid_ns)
 {
@@ -133,7 +118,7 @@ static void ringq_watch_start(struct ringq_watch *w, uint32_t generation, uint32
 	w->pid = pid;
 	w->pid_ns = pid_ns;
 	w->due = 0;
-	w->delay = RINGQ_DELAY_TOLD;
+	w->delay = RINGQ_DELAY_MIN;
 	if (pid_ns != agent.pid_ns || pid == agent.pid)
 		return;
 	w->pidfd = syscall(SYS_pidfd_open, pid, 0);
@@ -144,9 +129,10 @@ static void ringq_watch_start(struct ringq_watch *w, uint32_t generation, uint32
 	}
 }
 
-/* The owner may be dead. */
+/* The process is dead. */
 static void ringq_watch_alarm(struct ringq_watch *w)
 {
+	ringq_agent_unpoll(&w->pidfd);
 	w->due = 0;
 	w->delay = RINGQ_DELAY_MIN;
 }
@@ -159,7 +145,7 @@ static bool ringq_watch_look(struct ringq_watch *w, const struct ringq *ring, ui
 	/* A port of our own process ends with the agent, or by its detach. */
 	bool own = w->pid_ns == agent.pid_ns && w->pid == agent.pid;
 
-	if (own || (held && w->delay >= RINGQ_DELAY_TOLD && ringq_watch_is_told(w, ring))) {
+	if (own || (held && w->pidfd >= 0)) {
 		w->due = RINGQ_NEVER;
 	} else {
 		w->due = now + w->delay;
@@ -195,8 +181,6 @@ static bool ringq_agent_scan(struct ringq *ring, int64_t now, int64_t *next)
 		    w->pid_ns != pid_ns) {
 			ringq_watch_stop(w);
 			ringq_watch_start(w, generation, pid, pid_ns);
-			if (!ringq_watch_is_told(w, ring))
-				w->delay = RINGQ_DELAY_MIN;
 		}
 		if (w->due <= now && ringq_watch_look(w, ring, i, now))
 			dead = true;
@@ -240,46 +224,14 @@ static int ringq_agent_timeout(int64_t next)
 	return left > 0 ? (left + 999999) / 1000000 : 0;
 }
 
-/* Somebody has closed a descriptor of this file; all files, if that is not known any more. */
-static void ringq_agent_closed(int watch)
-{
-	struct ringq *ring;
-	uint32_t i;
-
-	for (ring = agent.rings; ring; ring = ring->next) {
-		if (watch >= 0 && ring->close_watch != watch)
-			continue;
-		for (i = 0; i < ringq_ports(&ring->geometry); i++) {
-			if (ring->watches[i].live)
-				ringq_watch_alarm(&ring->watches[i]);
-		}
-	}
-}
-
-/* All that is there; of a directory's files, which have names, none is watched. */
-static void ringq_agent_read_closed(void)
-{
-	struct inotify_event events[RINGQ_EVENTS];
-	ssize_t n, i;
-
-	while ((n = read(agent.close_fd, events, sizeof(events))) > 0) {
-		for (i = 0; i < n / (ssize_t)sizeof(events[0]); i++)
-			ringq_agent_closed(events[i].wd);
-	}
-}
-
 static void ringq_agent_event(uint64_t serial)
 {
 	struct ringq *ring;
 	eventfd_t count;
 	uint32_t i;
 
-	if (serial == RINGQ_SERIAL_POKE) {
+	if (!serial) {
 		eventfd_read(agent.event_fd, &count);
-		return;
-	}
-	if (serial == RINGQ_SERIAL_CLOSE) {
-		ringq_agent_read_closed();
 		return;
 	}
 	for (ring = agent.rings; ring; ring = ring->next) {
@@ -289,7 +241,6 @@ static void ringq_agent_event(uint64_t serial)
 		}
 		for (i = 0; i < ringq_ports(&ring->geometry); i++) {
 			if (ring->watches[i].pidfd >= 0 && ring->watches[i].serial == serial) {
-				ringq_agent_unpoll(&ring->watches[i].pidfd);
 				ringq_watch_alarm(&ring->watches[i]);
 				return;
 			}
@@ -325,48 +276,9 @@ static void ringq_agent_close(void)
 	if (agent.epoll_fd >= 0)
 		close(agent.epoll_fd);
 	agent.epoll_fd = -1;
-	if (agent.close_fd >= 0)
-		close(agent.close_fd);
-	agent.close_fd = -1;
 	if (agent.event_fd >= 0)
 		close(agent.event_fd);
 	ringq_store_relaxed(&agent.event_fd, -1);
-}
-
-/* It can be done without. */
-static void ringq_agent_watch_closing(void)
-{
-	agent.close_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (agent.close_fd >= 0 &&
-	    ringq_agent_poll(agent.close_fd, EPOLLIN, RINGQ_SERIAL_CLOSE) < 0) {
-		close(agent.close_fd);
-		agent.close_fd = -1;
-	}
-}
-
-/* Several handles of a ring have one watch between them. */
-static void ringq_agent_watch_file(struct ringq *ring)
-{
-	char path[RINGQ_FD_PATH];
-
-	ring->close_watch = -1;
-	if (agent.close_fd < 0)
-		return;
-	ringq_memfd_path(path, ring->lock_fd);
-	ring->close_watch = inotify_add_watch(agent.close_fd, path, IN_CLOSE_WRITE);
-}
-
-/* It would keep the file. In a child it is the parent's, and close_fd is gone. */
-static void ringq_agent_unwatch_file(struct ringq *ring)
-{
-	const struct ringq *other;
-
-	for (other = agent.rings; other; other = other->next) {
-		if (other->close_watch == ring->close_watch)
-			return;
-	}
-	if (agent.close_fd >= 0 && ring->close_watch >= 0)
-		inotify_rm_watch(agent.close_fd, ring->close_watch);
 }
 
 static int ringq_agent_start(void)
@@ -380,9 +292,7 @@ static int ringq_agent_start(void)
 	r = agent.epoll_fd < 0 || fd < 0 ? -errno : 0;
 	ringq_store_relaxed(&agent.event_fd, fd);
 	if (r == 0)
-		r = ringq_agent_poll(fd, EPOLLIN, RINGQ_SERIAL_POKE);
-	if (r == 0)
-		ringq_agent_watch_closing();
+		r = ringq_agent_poll(fd, EPOLLIN, 0);
 	if (r == 0)
 		r = ringq_thread_start(&agent.thread, ringq_agent_run);
 	if (r < 0)
@@ -412,12 +322,11 @@ static void ringq_agent_in_parent(void)
 	pthread_mutex_unlock(&agent.mutex);
 }
 
-/* Frees what the agent keeps for a ring that is not in its list, its listening socket too. */
+/* Frees what the agent keeps for a ring; the descriptor of its listening socket too. */
 static void ringq_agent_forget(struct ringq *ring)
 {
 	uint32_t i;
 
-	ringq_agent_unwatch_file(ring);
 	ringq_agent_unpoll(&ring->listen_fd);
 	for (i = 0; i < ringq_ports(&ring->geometry); i++)
 		ringq_watch_stop(&ring->watches[i]);
@@ -464,7 +373,6 @@ static int ringq_agent_admit(struct ringq *ring)
 		return -ENOMEM;
 	for (i = 0; i < ringq_ports(&ring->geometry); i++)
 		ring->watches[i].pidfd = -1;
-	ringq_agent_watch_file(ring);
 	if (ring->name[0]) {
 		ring->listen_fd = ringq_name_listen(ring->name);
 		/*

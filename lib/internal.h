@@ -191,7 +191,6 @@ struct ringq {
 	struct ringq_watch *watches;	/* one for each port */
 	int listen_fd;		/* where joiners ask if the ring has a name */
 	uint64_t listen_serial;	/* its name in the agent's epoll set */
-	int close_watch;	/* the agent's, of inotify, or -1 */
 };
 
 extern const struct ringq_backend ringq_device_backend;

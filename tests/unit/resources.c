@@ -213,8 +213,6 @@ static const struct {
 	{ "eventfd", SYS_eventfd2, EMFILE, -EMFILE },
 	{ "epoll_create", SYS_epoll_create1, ENFILE, -ENFILE },
 	{ "epoll_ctl", SYS_epoll_ctl, ENOMEM, -ENOMEM },
-	{ "inotify_init", SYS_inotify_init1, EMFILE, 0 },
-	{ "inotify_add_watch", SYS_inotify_add_watch, ENOSPC, 0 },
 	{ "socket", SYS_socket, EMFILE, -EMFILE },
 	{ "listen", SYS_listen, ENOMEM, -ENOMEM },
 };
