@@ -142,8 +142,14 @@ void ledger_enter(const struct round *round, struct life *reader, uint32_t *last
 		check_order(round, round->ledger->next[stream], &head);
 }
 
+/* What was sent and not received, and the last of it. */
+struct missing {
+	uint64_t count;
+	uint32_t stream, life, number;
+};
+
 static uint64_t judge_life(const struct round *round, uint32_t stream, uint32_t number,
-			   uint64_t *missing)
+			   struct missing *missing)
 {
 	const struct life *life = &round->ledger->life[RINGQ_PRODUCER][number];
 	uint64_t sent = 0;
@@ -155,7 +161,7 @@ static uint64_t judge_life(const struct round *round, uint32_t stream, uint32_t 
 		if (entry->plain || entry->flagged)
 			sent++;
 		else if (i < life->sent)
-			++*missing;
+			*missing = (struct missing){ missing->count + 1, stream, number, i };
 	}
 	return sent;
 }
@@ -163,7 +169,8 @@ static uint64_t judge_life(const struct round *round, uint32_t stream, uint32_t 
 struct verdict ledger_judge(const struct round *round)
 {
 	uint32_t streams = row_gated(round->row) ? round->row->seats[RINGQ_CONSUMER] : 1, s, i;
-	uint64_t missing = 0, cut = 0, hands;
+	struct missing missing = { 0 };
+	uint64_t cut = 0, hands;
 	struct verdict verdict = { 0 };
 
 	for (i = 0; i < LIVES; i++) {
@@ -189,16 +196,18 @@ struct verdict ledger_judge(const struct round *round)
 	if (round->row->discipline == RINGQ_LANES)
 		hands *= round->row->seats[RINGQ_PRODUCER];
 	verdict.doubt += row_drops(round->row) ? hands : 0;
-	if (missing > verdict.doubt)
-		kills_fail(round, "%llu messages are missing, and the dead can have had %llu",
-			   (unsigned long long)missing, (unsigned long long)verdict.doubt);
-	verdict.doubt = missing;
+	if (missing.count > verdict.doubt)
+		kills_fail(round, "%llu messages are missing, and the dead can have had %llu; the "
+			   "last is number %u of life %u, for reader %u",
+			   (unsigned long long)missing.count, (unsigned long long)verdict.doubt,
+			   missing.number, missing.life, missing.stream);
+	verdict.doubt = missing.count;
 	if (round->row->discipline == RINGQ_LANES && round->row->seats[RINGQ_CONSUMER] > 1)
 		hands = UINT64_MAX;
 	if (verdict.flagged > (row_drops(round->row) ? 0 : hands))
 		kills_fail(round, "%llu messages came flagged, and %llu readers were cut off",
 			   (unsigned long long)verdict.flagged, (unsigned long long)cut);
-	verdict.sent += missing;
+	verdict.sent += missing.count;
 	return verdict;
 }
 
