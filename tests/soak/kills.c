@@ -492,14 +492,25 @@ static void die(struct match *m)
 		 (soak_now() < end && m->lives[0] < most && m->lives[1] < most));
 }
 
-static bool anybody(const struct match *m, enum ringq_role role)
+static bool any_consumer(const struct match *m)
 {
 	uint32_t i;
 
 	for (i = 0; i < m->seats; i++)
-		if (m->seat[i].pid && m->seat[i].role == role)
+		if (m->seat[i].pid && m->seat[i].role == RINGQ_CONSUMER)
 			return true;
 	return false;
+}
+
+static bool all_drained(const struct match *m)
+{
+	uint32_t i;
+
+	for (i = 0; i < m->seats; i++)
+		if (m->seat[i].role == RINGQ_PRODUCER &&
+		    (m->seat[i].pid || !m->seat[i].life->drained))
+			return false;
+	return true;
 }
 
 /*
@@ -517,7 +528,7 @@ static void end_producers(struct match *m)
 			go_on(s);
 	}
 	ringq_store_release(&m->round.ledger->producers_stop, 1);
-	while (anybody(m, RINGQ_PRODUCER)) {
+	while (!all_drained(m)) {
 		reap(m);
 		for (i = 0; i < m->seats; i++) {
 			struct seat *s = &m->seat[i];
@@ -535,7 +546,7 @@ static void end_consumers(struct match *m)
 	uint32_t i;
 
 	ringq_store_release(&m->round.ledger->consumers_stop, 1);
-	while (anybody(m, RINGQ_CONSUMER)) {
+	while (any_consumer(m)) {
 		for (i = 0; i < m->seats; i++)
 			if (m->seat[i].pid && m->seat[i].life->attached)
 				kill(m->seat[i].pid, KILLS_WAKE);
