@@ -671,45 +671,68 @@ static int on_death(void *arg, const struct ringq_death *death)
 	return m->n == m->enough;
 }
 
-/* A process that sends three messages and dies, at once or when it is killed. */
-static pid_t send_and_die(struct ringq *ring, uint64_t from, bool at_once)
-{
-	int here[2];
+/*
+ * A process that sends three messages when it is told to, and dies, at once or when it is killed.
+ * There is no loop yet, for quiet() waits until all threads sleep.
+ */
+struct mortal {
 	pid_t pid;
+	int to, from;
+	bool at_once;
+};
+
+static void be_mortal(struct ringq *ring, uint64_t i, bool at_once, int from, int to)
+{
+	const uint64_t end = i + 3;
+	struct ringq *mine;
 	char byte;
 
-	assert_int_equal(pipe(here), 0);
-	quiet();
-	pid = fork();
-	if (pid == 0) {
-		struct ringq *mine;
-		uint64_t i;
-
-		if (ringq_join_fd(ringq_fd(ring), NULL, &mine) ||
-		    ringq_attach(mine, RINGQ_PRODUCER, &out))
-			_exit(1);
-		for (i = from; i < from + 3; i++)
-			if (ringq_send(&out, &i, RINGQ_FOREVER) != 1)
-				_exit(2);
-		if (at_once)
-			kill(getpid(), SIGKILL);
-		if (write(here[1], "", 1) != 1)
-			_exit(3);
-		pause();
-	}
-	close(here[1]);
-	if (!at_once)
-		assert_int_equal(read(here[0], &byte, 1), 1);
-	close(here[0]);
-	return pid;
+	if (read(from, &byte, 1) != 1 || ringq_join_fd(ringq_fd(ring), NULL, &mine) ||
+	    ringq_attach(mine, RINGQ_PRODUCER, &out))
+		_exit(1);
+	for (; i < end; i++)
+		if (ringq_send(&out, &i, RINGQ_FOREVER) != 1)
+			_exit(2);
+	if (at_once)
+		kill(getpid(), SIGKILL);
+	if (write(to, "", 1) != 1)
+		_exit(3);
+	pause();
 }
 
-static void must_have_died(pid_t pid)
+static struct mortal bear(struct ringq *ring, uint64_t first, bool at_once)
+{
+	struct mortal m = { .at_once = at_once };
+	int there[2], back[2];
+
+	assert_int_equal(pipe(there), 0);
+	assert_int_equal(pipe(back), 0);
+	quiet();
+	m.pid = fork();
+	if (m.pid == 0)
+		be_mortal(ring, first, at_once, there[0], back[1]);
+	close(there[0]);
+	close(back[1]);
+	m.to = there[1];
+	m.from = back[0];
+	return m;
+}
+
+/* Sends, and dies. */
+static void die(struct mortal *m)
 {
 	int status;
+	char byte;
 
-	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(write(m->to, "", 1), 1);
+	if (!m->at_once) {
+		assert_int_equal(read(m->from, &byte, 1), 1);
+		kill(m->pid, SIGKILL);
+	}
+	assert_int_equal(waitpid(m->pid, &status, 0), m->pid);
 	assert_true(WIFSIGNALED(status));
+	close(m->to);
+	close(m->from);
 }
 
 static struct ringq_loop *start_mourning(struct mourned *m, uint32_t strategy)
@@ -740,23 +763,20 @@ static void deaths(void **state)
 	for (w = 0; w < COUNT(strategies); w++) {
 		struct ringq *ring = make(RINGQ_MEMFD, RINGQ_SPSC, WAIT);
 		struct mourned m = { 0 };
+		struct mortal first = bear(ring, 0, false), second = bear(ring, 3, true);
 		struct ringq_loop *loop;
-		pid_t pid[2];
 
 		assert_int_equal(ringq_attach(ring, RINGQ_CONSUMER, &in), 0);
 		loop = start_mourning(&m, strategies[w]);
-		pid[0] = send_and_die(ring, 0, false);
-		kill(pid[0], SIGKILL);
-		must_have_died(pid[0]);
+		die(&first);
 		wait_told(&m);
-		pid[1] = send_and_die(ring, 3, true);
-		must_have_died(pid[1]);
+		die(&second);
 		wait_told(&m);
 		assert_int_equal(ringq_loop_drain(loop), 0);
 		join(loop, RINGQ_LOOP_DRAINED, 6);
 		assert_int_equal(m.n, 2);
-		assert_int_equal(m.death[0].pid, pid[0]);
-		assert_int_equal(m.death[1].pid, pid[1]);
+		assert_int_equal(m.death[0].pid, first.pid);
+		assert_int_equal(m.death[1].pid, second.pid);
 		assert_int_equal(m.death[1].serial, 2);
 		assert_int_not_equal(m.tid, gettid());
 		assert_int_equal(m.seen.wrong, 0);
@@ -775,16 +795,15 @@ static void death_at_the_end(void **state)
 	for (w = 0; w < COUNT(strategies); w++) {
 		struct ringq *ring = make(RINGQ_MEMFD, RINGQ_SPSC, 0);
 		struct mourned m = { 0 };
+		struct mortal mortal = bear(ring, 0, true);
 		struct ringq_loop *loop;
-		pid_t pid;
 
 		assert_int_equal(ringq_attach(ring, RINGQ_CONSUMER, &in), 0);
 		loop = start_mourning(&m, strategies[w]);
-		pid = send_and_die(ring, 0, true);
+		die(&mortal);
 		join(loop, RINGQ_LOOP_EOF, 3);
-		must_have_died(pid);
 		assert_int_equal(m.n, 1);
-		assert_int_equal(m.death[0].pid, pid);
+		assert_int_equal(m.death[0].pid, mortal.pid);
 		ringq_detach(&in);
 		ringq_leave(ring);
 	}
@@ -794,16 +813,15 @@ static void death_at_the_end(void **state)
 static void enough_deaths(void **state)
 {
 	struct ringq *ring = make(RINGQ_MEMFD, RINGQ_MPSC, WAIT);
+	struct mortal first = bear(ring, 0, true), second = bear(ring, 3, true);
 	struct mourned m = { .enough = 1 };
 	struct ringq_loop *loop;
 	struct ringq_death d;
-	pid_t pid;
 
 	(void)state;
 	assert_int_equal(ringq_attach(ring, RINGQ_CONSUMER, &in), 0);
-	must_have_died(send_and_die(ring, 0, true));
-	pid = send_and_die(ring, 3, true);
-	must_have_died(pid);
+	die(&first);
+	die(&second);
 	/* Both are in the log before there is a loop. */
 	assert_int_equal(ringq_attach(ring, RINGQ_PRODUCER, &out), 0);
 	loop = start_mourning(&m, RINGQ_STRATEGY_BLOCK);
@@ -812,7 +830,7 @@ static void enough_deaths(void **state)
 	assert_int_equal(m.death[0].serial, 1);
 	assert_int_equal(ringq_next_death(&in, &d), 1);
 	assert_int_equal(d.serial, 2);
-	assert_int_equal(d.pid, pid);
+	assert_int_equal(d.pid, second.pid);
 	ringq_detach(&out);
 	ringq_detach(&in);
 	ringq_leave(ring);
