@@ -352,8 +352,8 @@ static void *shared(size_t size)
 
 static int usage(void)
 {
-	fprintf(stderr, "%s\n",
-		"usage: step [--memory=memfd|device] [--every=N] [--seconds=N] [--pairs] [--list] [PATTERN...]");
+	fprintf(stderr, "usage: step [--memory=memfd|device] [--every=N] [--seconds=N] [--pairs]\n"
+		"            [--list] [PATTERN...]\n");
 	return 2;
 }
 

@@ -591,12 +591,21 @@ void scene_judge(struct scene *s)
 	judge(s);
 }
 
-/* Who sleeps learns of it without any help: by his process, or the module. */
-static void see_who_slept(struct scene *s)
+/*
+ * Who sleeps learns of it without any help: by his process, or the module. Who is awake need not
+ * wait for that. Either gets what there is for him without a successor of the dead one.
+ */
+static void survive(struct scene *s)
 {
+	if (!s->sleeper.there)
+		CHECK(ringq_bury(s->ring) >= 0, "bury");
 	if (!s->cell->op->late)
 		await(s, is_buried, "the dead are not buried");
-	await(s, is_served, "who slept is not woken");
+	if (s->sleeper.there)
+		await(s, is_served, "who slept is not woken");
+	scene_see_closed(s);
+	if (!s->sleeper.there)
+		take_from(s, &s->in);
 }
 
 void scene_death(struct scene *s, enum meanwhile what)
@@ -604,10 +613,8 @@ void scene_death(struct scene *s, enum meanwhile what)
 	bool slept = s->sleeper.there;
 
 	stepper_kill(s->victim.pid);
-	if (slept)
-		see_who_slept(s);
+	survive(s);
 	scene_succeed(s);
-	scene_see_closed(s);
 	if (slept && s->cell->op->role == RINGQ_PRODUCER) {
 		if (!s->closed)
 			CHECK(put(s, &s->heir, END, RINGQ_NOWAIT) == 1, "send to who slept");
