@@ -608,6 +608,18 @@ static void survive(struct scene *s)
 		take_from(s, &s->in);
 }
 
+/* Who could take all of it has done so. */
+static void see_nothing_left(struct scene *s)
+{
+	unsigned int n;
+
+	if (!scene_shares(s) || !scene_lives(&s->in) || s->in.held || s->sleeper.there ||
+	    s->cell->op->late)
+		return;
+	n = take_from(s, &s->in) + take_from(s, &s->heir);
+	CHECK(!n, "%u messages come with the successor only", n);
+}
+
 void scene_death(struct scene *s, enum meanwhile what)
 {
 	bool slept = s->sleeper.there;
@@ -615,6 +627,7 @@ void scene_death(struct scene *s, enum meanwhile what)
 	stepper_kill(s->victim.pid);
 	survive(s);
 	scene_succeed(s);
+	see_nothing_left(s);
 	if (slept && s->cell->op->role == RINGQ_PRODUCER) {
 		if (!s->closed)
 			CHECK(put(s, &s->heir, END, RINGQ_NOWAIT) == 1, "send to who slept");
