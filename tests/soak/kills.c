@@ -15,9 +15,9 @@
  *	the ring holds as much as it did when it was new, and passes it on.
  *
  * While they die, the others must get on: nobody is killed before something has been sent or
- * received after the last death (but sometimes several die at once), and every other time no
- * successor comes, and nobody else dies, before that is more than the ring holds. What stands still
- * for GRACE seconds fails, and what everybody is doing and has in hand is told.
+ * received after the last death (but sometimes several die at once), and in every other round often
+ * no successor comes, and nobody else dies, before that is more than the ring holds. What stands
+ * still for GRACE seconds fails, and what everybody is doing and has in hand is told.
  *
  * A line for each row, "ok - ..." or "FAIL - ...", and a summary. The seed repeats what is chosen,
  * not what the machine makes of it.
@@ -113,6 +113,7 @@ struct match {
 	int64_t moved;		/* ...which was then */
 	uint64_t at_death;	/* and as it was at the last death */
 	uint64_t enough;	/* so much of it, and nothing can be stuck any more */
+	bool alone;		/* survivors are to get on without a successor */
 	struct total *total;
 };
 
@@ -330,7 +331,7 @@ static void vacate(struct match *m, struct seat *s)
 	s->pid = 0;
 	s->stopped = false;
 	s->due = soak_now() + (soak_random(4) ? 0 : (int64_t)soak_random(4 * MS));
-	s->waits = soak_random(2);
+	s->waits = m->alone && soak_random(2);
 	s->after = m->at_death + m->enough;
 }
 
@@ -411,19 +412,23 @@ static void make_exec(struct match *m, struct seat *s)
 	vacate(m, s);
 }
 
-static enum strike choose(void)
+/* Of an exec on memfd nobody is told before somebody comes. */
+static enum strike choose(const struct match *m)
 {
 	uint64_t dice = soak_random(100);
 	enum strike what = 0;
 
 	while (dice >= strikes[what].share)
 		dice -= strikes[what++].share;
-	return what == EAT && !soak.cgroup[0] ? KILL : what;
+	if ((what == EAT && !soak.cgroup[0]) ||
+	    (what == EXEC && m->alone && soak.memory != RINGQ_DEVICE))
+		return KILL;
+	return what;
 }
 
 static void strike(struct match *m, struct seat *s)
 {
-	enum strike what = choose();
+	enum strike what = choose(m);
 	char pid[20];
 
 	m->total->strikes[what]++;
@@ -664,6 +669,7 @@ static void run_round(const struct row *row, struct total *total)
 		room = capacity(&m);
 	/* What can be sent and received in spite of what is stuck, in and out, and more. */
 	m.enough = 4 * room + 64;
+	m.alone = soak_random(2);
 	pos = position(&m);
 	for (role = 0; role < 2; role++)
 		for (i = 0; i < row->seats[role]; i++)
