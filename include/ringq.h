@@ -26,8 +26,9 @@
  *
  * Errors are negative errno values; ringq_strerror() has a sentence for each. Calls return
  * 0, or a count. The time-out of a call is in nanoseconds from now: RINGQ_NOWAIT (0) to try,
- * RINGQ_FOREVER (-1) to wait without limit. A number of messages must not be 0 (-EINVAL). A wait that a signal handler interrupts returns
- * -EINTR; without a time-out it goes on if the handler was installed with SA_RESTART.
+ * RINGQ_FOREVER (-1) to wait without limit. A number of messages must not be 0 (-EINVAL). A wait
+ * that a signal handler interrupts returns -EINTR; without a time-out it goes on if the handler was
+ * installed with SA_RESTART.
  *
  * Threads. A ring may be used by all threads at once. A port is used by one thread at a
  * time, a typed one (RINGQ_TYPED) likewise. Nothing is async-signal-safe but the try forms
@@ -122,8 +123,8 @@ enum ringq_preset {
  *	network namespace, like an abstract unix socket's, and lives as long as a member.
  * @memory: enum ringq_memory. Names are for the device and memfd.
  * @discipline: enum ringq_discipline; RINGQ_SPSC by default.
- * @elem_size: bytes of a message, 1 to 2^30; with RINGQ_RECORDS, of the largest. To join, 0 accepts what is there, another
- *	value must be what is there (-EPROTOTYPE).
+ * @elem_size: bytes of a message, 1 to 2^30; with RINGQ_RECORDS, of the largest. To join, 0 accepts
+ *	what is there, another value must be what is there (-EPROTOTYPE).
  * @capacity: messages, of each lane in LANES, rounded up to what the layout can hold (LOSSY
  *	and LATEST: two of them, or two cache lines of them, at least); 65536
  *	by default (LATEST: 8), fewer (at least 64) if they would take more than 64 MiB. With
@@ -294,7 +295,8 @@ int ringq_get_info(const struct ringq *ring, struct ringq_info *info);
  *	in order; DYING: dead, and that is still to be done.
  * @generation: how often the place was taken. With the place's number it names one port.
  * @pid: the process that attached last, as it is seen from here; 0: it is of a pid namespace that
- *	is not (memfd: that is not ours). Of a port that is not LIVE it may be another process's by now.
+ *	is not (memfd: that is not ours). Of a port that is not LIVE it may be another process's by
+ *	now.
  * @flags: RINGQ_IS_ASLEEP it sleeps in a call that waits; RINGQ_IS_POLLED it is armed for who polls
  *	it; RINGQ_IS_KEPT (GATED) it is dead, and the producer waits for its successor.
  * @claim: MPSC, SPMC, MPMC: the state of its claim, RINGQ_IDLE, RINGQ_TRY, RINGQ_OWN or RINGQ_BACK
@@ -344,9 +346,9 @@ struct ringq_port_stat {
  *	struct ringq_info.
  *
  * For programs that watch, and people. It takes nothing, stores nothing, and costs those who use
- * the ring nothing. The answer is put together from words that they are writing: about a port that is
- * at work it may never have been true as a whole; about one that sleeps, is stopped or dead it is
- * exact. Somebody who scribbles over shared memory makes it odd, and nothing worse.
+ * the ring nothing. The answer is put together from words that they are writing: about a port that
+ * is at work it may never have been true as a whole; about one that sleeps, is stopped or dead it
+ * is exact. Somebody who scribbles over shared memory makes it odd, and nothing worse.
  *
  * No message costs a look at a clock, so that "since when" is for the caller to find out: who looks
  * twice and finds the same @generation, @held_at and @held knows that it was held all the while.
@@ -497,8 +499,8 @@ int ringq_set_strategy(struct ringq_port *port, enum ringq_strategy strategy);
  *
  * What was reserved and not committed is given up; what was peeked and not released goes
  * to a successor. The port is then stale: every call on it returns -ESTALE, but another
- * detach, which does nothing. If the ring does not wait for one, this is the end for the other side:
- * receivers get what was committed and then end-of-file, senders get -EPIPE.
+ * detach, which does nothing. If the ring does not wait for one, this is the end for the other
+ * side: receivers get what was committed and then end-of-file, senders get -EPIPE.
  */
 void ringq_detach(struct ringq_port *port);
 
@@ -1030,8 +1032,8 @@ int ringq_port_fd(struct ringq_port *port);
  * ringq_arm - is there something, and if not, let the port's descriptor tell when there is
  *
  * For edges: after a call has found nothing (-EAGAIN), and before the descriptor is waited for.
- * Who polls level-triggered has no need of it. Costs a barrier on the CPUs of the other side, unless
- * the port is armed already, and then makes one of the other side's calls a system call.
+ * Who polls level-triggered has no need of it. Costs a barrier on the CPUs of the other side,
+ * unless the port is armed already, and then makes one of the other side's calls a system call.
  *
  * Returns 1: something may be there, call again; 0: armed; or what ringq_port_fd() returns.
  */
@@ -1042,10 +1044,10 @@ int ringq_arm(struct ringq_port *port);
  * @fd: an eventfd(2), which others may use too; it stays yours, and must stay open until it is
  *	removed or the port is detached. Elsewhere than on the device it must be EFD_NONBLOCK.
  *
- * It is raised by 1 when the port's descriptor (ringq_port_fd()) becomes ready, and perhaps at once;
- * one that is full stays as it is. To wait for it: read it, call what you need until -EAGAIN, then
- * ringq_arm(), and if that returns 0 wait. So one eventfd can serve many ports, and io_uring can
- * read it.
+ * It is raised by 1 when the port's descriptor (ringq_port_fd()) becomes ready, and perhaps at
+ * once; one that is full stays as it is. To wait for it: read it, call what you need until -EAGAIN,
+ * then ringq_arm(), and if that returns 0 wait. So one eventfd can serve many ports, and io_uring
+ * can read it.
  *
  * Returns 0, or: -EBADF; -EINVAL it is no such eventfd; -EEXIST it is there already; -ENOSPC eight
  * are; -ESTALE; or what ringq_port_fd() returns.
@@ -1058,8 +1060,8 @@ int ringq_remove_eventfd(struct ringq_port *port, int fd);
 /**
  * ringq_next_death - what has died in the ring since this port attached
  * @death: (out) the next one that this port has not been told of; struct ringq_death
- *	(linux/ringq.h) says what it tells, serial 0 never. If one is left out in the serials there were
- *	more than RINGQ_DEATHS between two calls.
+ *	(linux/ringq.h) says what it tells, serial 0 never. If one is left out in the serials there
+ *	were more than RINGQ_DEATHS between two calls.
  *
  * Each port of a ring is told by itself, also of deaths on its own side; never of its own. A
  * process that leaves (ringq_detach()) has not died. What the dead one left has been put in order
@@ -1107,7 +1109,7 @@ const char *ringq_strerror(int error);
 /* "device", "memfd", "private", "auto", or "?". */
 const char *ringq_memory_name(uint32_t memory);
 
-/* 0 if the ring has this discipline and elements of this size, else (and of records) -EPROTOTYPE. */
+/* 0 if the ring has this discipline and elements of this size; else, of records too, -EPROTOTYPE. */
 int ringq_check(const struct ringq *ring, enum ringq_discipline discipline, size_t elem_size);
 
 #ifdef __cplusplus

@@ -27,8 +27,8 @@
  *
  * Locking. agent.mutex guards all that is here, and the agent holds it but for two times:
  * while it sleeps, and while it buries, which is refused, and tried again later, while
- * somebody holds the ring's locks. agent.busy is then the ring that must not go away. Nothing is locked while
- * agent.mutex is held, so it may be taken with a ring's mutex held; but
+ * somebody holds the ring's locks. agent.busy is then the ring that must not go away. Nothing is
+ * locked while agent.mutex is held, so it may be taken with a ring's mutex held; but
  * ringq_agent_remove(), which waits for the burial, must be called without.
  *
  * Fork. The child has no agent and no places: its handles are stale, and it closes the

@@ -39,11 +39,13 @@
  * call. At most RINGQ_BRIDGE_PORTS ports a process, for the kernel waits for 128 words at a time.
  *
  * Eventfds that the caller adds are raised whenever the port's own becomes ready. Their list is
- * changed by the port's thread under bridge.mutex, and read by it, or by the bridge, which holds that mutex.
+ * changed by the port's thread under bridge.mutex, and read by it, or by the bridge, which holds
+ * that mutex.
  *
  * The thread runs from the first such port to the last, with all signals blocked, and nobody waits
- * for its end. bridge.mutex guards the list. A port's own thread takes it only to come and to go, so arming is safe where
- * the try forms are. A child made by fork has no bridge, and its ports are stale.
+ * for its end. bridge.mutex guards the list. A port's own thread takes it only to come and to go,
+ * so arming is safe where the try forms are. A child made by fork has no bridge, and its ports are
+ * stale.
  */
 #include "internal.h"
 

@@ -622,7 +622,7 @@ static uint64_t mpmc_gone(const struct ringq_port *p)
 
 	if (!ringq_load_acquire(&side->shared)) {
 		end = ringq_mpmc_done(p);
-		/* What one that was alone, and died, had in hand is freed by stamps (RINGQ_DROP). */
+		/* What one that was alone and died had in hand is freed by stamps (RINGQ_DROP). */
 		while (ringq_load_acquire(ringq_mpmc_word(p, end)) ==
 		       RINGQ_STAMP(end + p->capacity, RINGQ_FREE))
 			end++;

@@ -193,7 +193,7 @@ static int ringq_make_plan(struct ringq_plan *plan, const struct ringq_opts *o, 
 	g->discipline = o->discipline ? o->discipline : RINGQ_SPSC;
 	g->elem_size = o->elem_size;
 	g->producers = ringq_plan_ports(o->producers, ringq_has_many_producers(g->discipline));
-	/* One reader of lanes does without a locked instruction: who wants several asks for them. */
+	/* A sole reader of lanes needs no locked instruction: who wants several asks for them. */
 	g->consumers = ringq_plan_ports(o->consumers, g->discipline != RINGQ_LANES &&
 						      ringq_has_many_consumers(g->discipline));
 	g->first = o->first;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 /*
- * For `ringq bench parts`: SPSC, compiled without the look whether somebody sleeps. It works as long
- * as nobody does.
+ * For `ringq bench parts`: SPSC, compiled without the look whether somebody sleeps. It works as
+ * long as nobody does.
  */
 #include <ringq/wait.h>
 

@@ -78,7 +78,7 @@
 #define RINGQ_MAGIC		0x000d1a0a514e4952ull
 
 #define RINGQ_LINE		64	/* bytes that move between cores as one */
-#define RINGQ_LINE_PAIR		128	/* what prefetchers move: words of two owners are so far apart */
+#define RINGQ_LINE_PAIR		128	/* what prefetchers move: it keeps two owners apart */
 #define RINGQ_LINE_ROOM		56	/* bytes of a line that are not its stamp */
 
 #define RINGQ_ELEM_MAX		(1u << 30)
@@ -173,7 +173,7 @@ static inline void ringq_progress_begin(struct ringq_progress *progress, __u64 p
 
 /* A lane's part of the consumers' section. */
 struct ringq_lane {
-	__u64 owner __attribute__((aligned(RINGQ_LINE_PAIR)));	/* generation << 32 | consumer + 1 */
+	__u64 owner __attribute__((aligned(RINGQ_LINE_PAIR)));	/* generation << 32 | port + 1 */
 	struct ringq_progress progress;
 };
 
@@ -233,7 +233,7 @@ struct ringq_layout {
 	__u64 lane_stamps;	/* from the stamps of a lane to those of the next */
 	__u64 data;
 	__u64 lane_data;	/* from the data of a lane to that of the next */
-	__u64 slots;		/* of a lane. LINE: lines; RECORDS: units of 8 bytes; else elements */
+	__u64 slots;		/* of a lane. LINE: lines; RECORDS: 8 bytes each; else elements */
 	__u64 total;
 	__u32 per_slot;		/* elements of a slot */
 	__u32 slot_size;	/* bytes from slot to slot */

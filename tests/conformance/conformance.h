@@ -29,7 +29,7 @@
 #define CONF_EACH	(1u << 8)	/* who is not too slow gets each message; else the newest */
 #define CONF_LOSSY	(1u << 9)	/* who is too slow is told what he lost */
 #define CONF_LATEST	(1u << 10)	/* not CONF_EACH */
-#define CONF_GATED	(1u << 11)	/* the producer waits for the slowest consumer that there is */
+#define CONF_GATED	(1u << 11)	/* the producer waits for the slowest consumer */
 #define CONF_SPSC	(1u << 12)	/* for what is the same in all disciplines */
 
 struct conf_discipline {

@@ -361,7 +361,7 @@ static bool takes_part(int64_t r, uint64_t n)
 	return one_by_one() ? r > 0 && (uint64_t)r <= n : (uint64_t)r == n;
 }
 
-/* Of those from next on, n are flagged, and those after them are not, and never in one batch with them. */
+/* From next on n are flagged, those after them are not, and no batch has both. */
 static void expect_flagged(struct ringq_port *in, uint64_t next, uint64_t n, bool in_place)
 {
 	unsigned char *msgs = malloc(20 * in->elem_size);

@@ -254,7 +254,7 @@ static void drain_in_vain(uint64_t size)
 	ringq_leave(ring);
 }
 
-/* A time-out comes when the time is over, as the clock says that the caller sees, and not before. */
+/* A time-out comes when the time is over by the caller's clock, and not before. */
 static void run_out_of_time(void)
 {
 	struct ringq *ring = conf_ring(sizeof(uint64_t), 1, 0);

@@ -40,7 +40,7 @@ static const struct shape {
 	uint32_t discipline;
 	uint32_t side;		/* workers of each of the two kinds */
 	uint32_t tokens;
-	uint32_t capacity;	/* of the second ring: with more tokens than that, senders wait too */
+	uint32_t capacity;	/* of the second ring: with more tokens senders wait too */
 	bool one_cpu;
 } shapes[] = {
 	{ "ping-pong", RINGQ_SPSC, 1, 1, 7, false },

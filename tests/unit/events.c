@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 /*
- * ringq_port_fd(), ringq_arm() and ringq_add_eventfd() where there is no module. That streams flow is shown by the
- * conformance cases; here is what an eventfd says at each step, who makes it say so, and how many
- * there can be. A hang is a failure: the alarm ends the test.
+ * ringq_port_fd(), ringq_arm() and ringq_add_eventfd() where there is no module. That streams flow
+ * is shown by the conformance cases; here is what an eventfd says at each step, who makes it say
+ * so, and how many there can be. A hang is a failure: the alarm ends the test.
  */
 #include <setjmp.h>
 #include <stdarg.h>
