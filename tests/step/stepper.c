@@ -5,12 +5,14 @@
 #include "stepper.h"
 
 #include <errno.h>
+#include <linux/perf_event.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -186,11 +188,28 @@ void stepper_kill(pid_t pid)
 		fail("the child was not killed: %x", status);
 }
 
+/*
+ * A breakpoint is an event of perf, and for the first of them, until there is none any more, the
+ * kernel patches its scheduler, which takes a while, and makes emulators stumble. So there is one
+ * that stays, where that is allowed.
+ */
+static void keep_an_event(void)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_SOFTWARE, .size = sizeof(attr),
+		.config = PERF_COUNT_SW_TASK_CLOCK,
+	};
+
+	syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
+}
+
 /* The two of them take turns: on one CPU none has to be woken up for that. */
 void stepper_init(void)
 {
 	cpu_set_t cpus;
 	int cpu = sched_getcpu();
+
+	keep_an_event();
 
 	CPU_ZERO(&cpus);
 	CPU_SET(cpu < 0 ? 0 : cpu, &cpus);

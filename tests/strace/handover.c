@@ -264,6 +264,12 @@ int main(int argc, char **argv)
 		      -1, 0);
 	if (report == MAP_FAILED)
 		fail("mmap", -errno);
+	/*
+	 * While there is one of each kind, the kernel does not patch itself for others, again and
+	 * again: emulators stumble over that.
+	 */
+	counter(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CONTEXT_SWITCHES);
+	counter(PERF_TYPE_TRACEPOINT, call_id());
 	for (i = 0; i < 2; i++) {
 		w.event[i] = eventfd(0, 0);
 		r = ringq_create(&opts, &w.ring[i]);
