@@ -8,6 +8,8 @@
  *     for membarrier(2), which is a call of its own without the module;
  *   - on one CPU, where each hand-over is a sleep, they switch no more often;
  *   - on two, the CPUs interrupt each other no more often, but for the barrier, once for who arms.
+ *
+ * handover hold only opens its counters, says so, and stays.
  */
 #include <errno.h>
 #include <linux/perf_event.h>
@@ -248,6 +250,17 @@ static int compare(const struct way *w, double barrier_calls, bool apart)
 	return failed + check("switches", ring.switches, event.switches + 0.05);
 }
 
+/* While there is a counter of a kind, the kernel does not patch itself for the next one. */
+static void hold(void)
+{
+	counter(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CONTEXT_SWITCHES);
+	counter(PERF_TYPE_TRACEPOINT, call_id());
+	puts("held");
+	fflush(stdout);
+	for (;;)
+		pause();
+}
+
 int main(int argc, char **argv)
 {
 	struct ringq_opts opts = {
@@ -257,6 +270,8 @@ int main(int argc, char **argv)
 	int i, r, failed, barrier_calls;
 	struct way w;
 
+	if (argc == 2 && !strcmp(argv[1], "hold"))
+		hold();
 	opts.memory = argc == 2 && !strcmp(argv[1], "device") ? RINGQ_DEVICE : RINGQ_MEMFD;
 	barrier_calls = opts.memory == RINGQ_MEMFD;
 	setbuf(stdout, NULL);
@@ -264,12 +279,6 @@ int main(int argc, char **argv)
 		      -1, 0);
 	if (report == MAP_FAILED)
 		fail("mmap", -errno);
-	/*
-	 * While there is one of each kind, the kernel does not patch itself for others, again and
-	 * again: emulators stumble over that.
-	 */
-	counter(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CONTEXT_SWITCHES);
-	counter(PERF_TYPE_TRACEPOINT, call_id());
 	for (i = 0; i < 2; i++) {
 		w.event[i] = eventfd(0, 0);
 		r = ringq_create(&opts, &w.ring[i]);

@@ -282,7 +282,7 @@ static void come_and_go(void **state)
 	(void)state;
 	for (i = 0; i < 9; i++) {
 		flow_through(RINGQ_MPMC, RINGQ_PRIVATE, 0, 1 + i / 3, 1 + i % 3, 8);
-		assert_true(flow.came > EACH / 12);
+		assert_true(flow.came > 0);
 	}
 	assert_true(flow.again > 0);
 	flow_through(RINGQ_MPSC, RINGQ_PRIVATE, 0, 3, 1, 8);
