@@ -287,6 +287,8 @@ void ringq_claim_tell(struct ringq_port *p)
 		ringq_store_relaxed(&p->page->progress.hand, p->pos);
 	} else {
 		ringq_claim_set(p, RINGQ_IDLE, 0, 0);
+		ringq_store_relaxed(p->role == RINGQ_PRODUCER ? p->done : &p->progress->hand,
+				    p->pos);
 	}
 	ringq_store_relaxed(&p->page->seen, p->claims.seen);
 }

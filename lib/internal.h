@@ -511,13 +511,18 @@ static inline void ringq_claim_set(struct ringq_port *port, uint32_t state, uint
 	ringq_delay();
 }
 
-/* Who reads the word finds a position near it first. */
+/*
+ * Who reads the word finds a position near it first, below it: stored anew only when it is no more
+ * that, for others look at that line. (A consumer's hand inside of the claim would say that some of
+ * it is peeked.)
+ */
 static inline void ringq_claim_try(struct ringq_port *port, uint64_t n, uint64_t pos)
 {
-	if (port->role == RINGQ_PRODUCER)
-		ringq_store_relaxed(port->done, pos);
-	else
-		ringq_store_relaxed(&port->progress->hand, pos + n);
+	const bool sends = port->role == RINGQ_PRODUCER;
+	__u64 *near = sends ? port->done : &port->progress->hand;
+
+	if (ringq_unlikely(pos - ringq_load_relaxed(near) - 1 >= RINGQ_CLAIM_NEAR))
+		ringq_store_relaxed(near, sends ? pos : pos + n);
 	ringq_claim_set(port, RINGQ_TRY, n, pos);
 	ringq_compiler_barrier();
 }

@@ -114,6 +114,7 @@
 #define RINGQ_CLAIM_BITS	50	/* of a position in a claim word */
 #define RINGQ_CLAIM_MAX		4095u	/* positions claimed at a time */
 #define RINGQ_CLAIM_MASK	((1ull << RINGQ_CLAIM_BITS) - 1)
+#define RINGQ_CLAIM_NEAR	(1ull << (RINGQ_CLAIM_BITS - 10))	/* near enough to know the rest */
 
 #define RINGQ_CLAIM(state, n, pos)	\
 	((__u64)(state) << 62 | (__u64)(n) << RINGQ_CLAIM_BITS | ((pos) & RINGQ_CLAIM_MASK))
