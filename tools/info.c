@@ -158,19 +158,6 @@ static void show_json(const struct info *info)
 	printf("}\n");
 }
 
-static error_t parse(int key, char *arg, struct argp_state *state)
-{
-	switch (key) {
-	case 'j':
-		*(bool *)state->input = true;
-		return 0;
-	case ARGP_KEY_ARG:
-		argp_usage(state);
-	}
-	(void)arg;
-	return ARGP_ERR_UNKNOWN;
-}
-
 int cmd_info(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
@@ -178,7 +165,7 @@ int cmd_info(int argc, char **argv)
 		{ 0 }
 	};
 	static const struct argp argp = {
-		.options = options, .parser = parse,
+		.options = options, .parser = tool_parse_json,
 		.doc = "Tell what this machine offers to rings, and what to do about the rest. "
 		       "Everything is tried out, not guessed.",
 	};

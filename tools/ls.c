@@ -229,19 +229,6 @@ static void show_json(const struct list *list)
 	printf("%s]\n", list->n ? "\n" : "");
 }
 
-static error_t parse(int key, char *arg, struct argp_state *state)
-{
-	switch (key) {
-	case 'j':
-		*(bool *)state->input = true;
-		return 0;
-	case ARGP_KEY_ARG:
-		argp_usage(state);
-	}
-	(void)arg;
-	return ARGP_ERR_UNKNOWN;
-}
-
 int cmd_ls(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
@@ -249,7 +236,7 @@ int cmd_ls(int argc, char **argv)
 		{ 0 }
 	};
 	static const struct argp argp = {
-		.options = options, .parser = parse,
+		.options = options, .parser = tool_parse_json,
 		.doc = "List the rings that have names, in this network namespace."
 		       "\v"
 		       "SIZE is that of a message in bytes; with an r, of the largest record. PORTS: "

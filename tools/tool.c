@@ -2,6 +2,7 @@
 /* What the commands of ringq share. */
 #include "tool.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -60,6 +61,19 @@ uint32_t tool_parse_memory(const char *arg, struct argp_state *state)
 	if (memory < 0)
 		argp_error(state, "--memory wants auto, device or memfd: '%s'", arg);
 	return memory;
+}
+
+error_t tool_parse_json(int key, char *arg, struct argp_state *state)
+{
+	switch (key) {
+	case 'j':
+		*(bool *)state->input = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		argp_usage(state);
+	}
+	(void)arg;
+	return ARGP_ERR_UNKNOWN;
 }
 
 const char *tool_bytes(char text[TOOL_FIGURE], double bytes)

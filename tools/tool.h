@@ -54,6 +54,9 @@ int tool_memory(const char *name);
 /* The same for the argument of an option, exiting if it is wrong. */
 uint32_t tool_parse_memory(const char *arg, struct argp_state *state);
 
+/* The parser of a command whose one option is --json: the input is a bool. */
+error_t tool_parse_json(int key, char *arg, struct argp_state *state);
+
 #define TOOL_FIGURE	24
 
 /* "33.3 MB", in powers of ten. */

@@ -931,6 +931,58 @@ static void misuse(void **state)
 	ringq_leave(ring);
 }
 
+/* Where repair, and whoever looks, takes a port's claim to be. */
+static uint64_t claimed_at(const struct ringq_port *port)
+{
+	const struct ringq_port_page *page = port->page;
+
+	return ringq_claim_pos(page->claim, port->role == RINGQ_PRODUCER ? page->progress.done :
+									   page->progress.hand);
+}
+
+/*
+ * A claim by CAS tells its whereabouts seldom, but it does: never so far away that its position
+ * could be taken for another one, and never inside of the claim, which would say that it is peeked.
+ */
+static void whereabouts(void **state)
+{
+	struct ringq *ring = make(RINGQ_MPMC, RINGQ_PRIVATE, WAIT, 8, 64);
+	struct ringq_port out[2], in[2];
+	const struct ringq_port_page *page;
+	uint64_t msg = 0, pos, i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(ringq_attach(ring, RINGQ_PRODUCER, &out[i]), 0);
+		assert_int_equal(ringq_attach(ring, RINGQ_CONSUMER, &in[i]), 0);
+	}
+	page = in[0].page;
+	pos = (1ull << 50) - 10 * EACH;
+	for (i = 0; i < 20; i++, pos++) {
+		/* As if it had done nothing while the others went through half of what a word tells. */
+		if (i % 3 == 0) {
+			out[0].page->progress.done = pos - (1ull << 49) - 1;
+			in[0].page->progress.hand = pos - (1ull << 49) - 1;
+		}
+		assert_int_equal(ringq_send(&out[0], &msg, RINGQ_NOWAIT), 1);
+		assert_int_equal(claimed_at(&out[0]), pos);
+		if (i % 2) {
+			assert_int_equal(ringq_peek(&in[0], 1, RINGQ_NOWAIT), 1);
+			assert_int_equal(ringq_release(&in[0], 1), 0);
+		} else {
+			assert_int_equal(ringq_recv(&in[0], &msg, RINGQ_NOWAIT), 1);
+		}
+		assert_int_equal(claimed_at(&in[0]), pos);
+		assert_false(ringq_claim_covers(page->claim, page->progress.hand,
+						page->progress.hand));
+	}
+	for (i = 0; i < 2; i++) {
+		ringq_detach(&out[i]);
+		ringq_detach(&in[i]);
+	}
+	ringq_leave(ring);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -945,6 +997,7 @@ int main(void)
 		cmocka_unit_test(gap_of_room),
 		cmocka_unit_test(wide_sleepers),
 		cmocka_unit_test(hand_over),
+		cmocka_unit_test(whereabouts),
 		cmocka_unit_test(closing),
 		cmocka_unit_test(ends),
 		cmocka_unit_test(open_claims),
