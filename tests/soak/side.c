@@ -15,7 +15,8 @@
 const char *soak_how(enum soak_how how)
 {
 	static const char *const names[HOWS] = {
-		"block", "phased", "timed", "poll", "edge", "eventfd", "multishot", "command",
+		"block", "phased", "timed", "poll", "level", "edge", "eventfd", "multishot",
+		"command",
 	};
 
 	return names[how];
@@ -31,9 +32,9 @@ static short events_of(const struct soak_side *s)
 	return s->port.role == RINGQ_CONSUMER ? POLLIN : POLLOUT;
 }
 
-static int open_edge(struct soak_side *s)
+static int open_epoll(struct soak_side *s)
 {
-	struct epoll_event event = { .events = events_of(s) | EPOLLET };
+	struct epoll_event event = { .events = events_of(s) | (s->how == EDGE ? EPOLLET : 0) };
 
 	s->fd = epoll_create1(EPOLL_CLOEXEC);
 	if (s->fd < 0)
@@ -66,8 +67,8 @@ int soak_open(struct soak_side *s, struct ringq *ring, enum ringq_role role, enu
 	if (r < 0)
 		return r;
 	ringq_set_strategy(&s->port, how == BLOCK ? RINGQ_STRATEGY_BLOCK : RINGQ_STRATEGY_PHASED);
-	if (how == EDGE)
-		return open_edge(s);
+	if (how == LEVEL || how == EDGE)
+		return open_epoll(s);
 	if (how == EVENTFD)
 		return open_event(s);
 	return how == MULTISHOT || how == COMMAND ? open_uring(s) : 0;
@@ -91,7 +92,7 @@ static int await_fd(int fd, short events)
 	return fd < 0 ? fd : poll(&p, 1, -1) < 0 ? -errno : 0;
 }
 
-static int await_edge(struct soak_side *s)
+static int await_epoll(struct soak_side *s)
 {
 	struct epoll_event event;
 
@@ -157,12 +158,14 @@ static int await(struct soak_side *s)
 
 	if (s->how == POLL)
 		return await_fd(ringq_port_fd(&s->port), events_of(s));
+	if (s->how == LEVEL)
+		return await_epoll(s);
 	if (s->how == COMMAND)
 		return await_command(s);
 	r = ringq_arm(&s->port);
 	if (r)
 		return r;
-	return s->how == EDGE ? await_edge(s) :
+	return s->how == EDGE ? await_epoll(s) :
 	       s->how == EVENTFD ? await_event(s) : await_multishot(s);
 }
 

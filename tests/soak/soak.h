@@ -15,7 +15,7 @@ int64_t soak_now(void);
 
 /* side.c */
 /* How a worker waits: by a strategy of the port, or by its descriptor. */
-enum soak_how { BLOCK, PHASED, TIMED, POLL, EDGE, EVENTFD, MULTISHOT, COMMAND, HOWS };
+enum soak_how { BLOCK, PHASED, TIMED, POLL, LEVEL, EDGE, EVENTFD, MULTISHOT, COMMAND, HOWS };
 
 /* A worker's port, and what it waits by. */
 struct soak_side {
