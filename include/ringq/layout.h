@@ -192,7 +192,8 @@ struct ringq_lane {
  */
 struct ringq_port_page {
 	__u64 claim __attribute__((aligned(RINGQ_LINE_PAIR)));	/* what is being claimed */
-	struct ringq_progress progress;
+	/* On a line of its own: the other side reads it, and would delay claims. */
+	struct ringq_progress progress __attribute__((aligned(RINGQ_LINE)));
 	__u64 seen;		/* ringq_side.orphans, when this port looked for some last */
 
 	__u32 state __attribute__((aligned(RINGQ_LINE_PAIR)));	/* enum ringq_port_state */
@@ -277,7 +278,7 @@ RINGQ_LAYOUT_ASSERT(sizeof(struct ringq_deaths) == 9 * RINGQ_LINE_PAIR);
 RINGQ_LAYOUT_ASSERT(sizeof(struct ringq_side) == 2 * RINGQ_LINE_PAIR);
 RINGQ_LAYOUT_ASSERT(sizeof(struct ringq_port_page) == 3 * RINGQ_LINE_PAIR);
 RINGQ_LAYOUT_ASSERT(sizeof(struct ringq_lane) == RINGQ_LINE_PAIR);
-RINGQ_LAYOUT_ASSERT(offsetof(struct ringq_port_page, progress.done) == 16);
+RINGQ_LAYOUT_ASSERT(offsetof(struct ringq_port_page, progress.done) == 72);
 RINGQ_LAYOUT_ASSERT(offsetof(struct ringq_port_page, wake) == 2 * RINGQ_LINE_PAIR);
 
 static inline __u64 ringq_round_up(__u64 n, __u64 power)
