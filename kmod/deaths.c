@@ -64,13 +64,8 @@ void ringq_death_hand_over(struct ringq_port *port)
 {
 	struct ringq_place *place = &ringq_row_of(port)->places[port->index];
 	const struct ringq_ring *ring = port->ring;
-	const struct ringq_view view = {
-		.geometry = &ring->geometry,
-		.layout = &ring->layout,
-		.memory = ring,
-		.role = port->role,
-		.port = port->index,
-	};
+	const struct ringq_view view = ringq_view_at(&ring->geometry, &ring->layout, ring,
+						     port->role, port->index);
 
 	lockdep_assert_held(&ring->lock);
 	if (port->role == RINGQ_CONSUMER && ringq_hands_over(&ring->geometry))

@@ -47,17 +47,12 @@ int ringq_word_cas(const void *memory, u64 offset, u64 from, u64 to)
 u32 ringq_look(const struct ringq_port *port, u64 need, bool drain)
 {
 	const struct ringq_ring *ring = port->ring;
-	const struct ringq_view view = {
-		.geometry = &ring->geometry,
-		.layout = &ring->layout,
-		.memory = ring,
-		.role = port->role,
-		.port = port->index,
-		.drain = drain,
-	};
+	struct ringq_view view = ringq_view_at(&ring->geometry, &ring->layout, ring,
+					       port->role, port->index);
 	u32 events = 0;
 	u64 word;
 
+	view.drain = drain;
 	/* Pairs with ringq_attention_update(): if the other side ended, its last word is seen. */
 	word = smp_load_acquire(ringq_attention_word(ring, port->role));
 	if (word & RINGQ_CLOSED)

@@ -47,13 +47,8 @@ static int ringq_port_is_dead(const void *memory, u32 role, u32 port)
 /* One place; returns 0 or -EAGAIN. Dead it stays until this says that it is free. */
 static int ringq_repair_place(struct ringq_ring *ring, u32 role, u32 index)
 {
-	const struct ringq_view view = {
-		.geometry = &ring->geometry,
-		.layout = &ring->layout,
-		.memory = ring,
-		.role = role,
-		.port = index,
-	};
+	const struct ringq_view view = ringq_view_at(&ring->geometry, &ring->layout, ring,
+						     role, index);
 	struct ringq_place *place = &ring->rows[role].places[index];
 	int err = ringq_repair_port(&view, place->generation, &place->left);
 

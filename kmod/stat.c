@@ -104,24 +104,22 @@ static void ringq_stat_tell(struct ringq_ioc_port *arg, const struct ringq_seat 
 
 int ringq_stat(struct ringq_ring *ring, struct ringq_ioc_port *arg)
 {
-	struct ringq_view view = {
-		.geometry = &ring->geometry,
-		.layout = &ring->layout,
-		.memory = ring,
-	};
 	struct ringq_seat seat, again;
 	struct ringq_holds holds;
+	struct ringq_view view;
+	u32 role, port;
 	int i;
 
 	if (arg->flags || arg->role >= RINGQ_SIDES || arg->port >= ring->rows[arg->role].nr)
 		return -EINVAL;
-	view.role = array_index_nospec(arg->role, RINGQ_SIDES);
-	view.port = array_index_nospec(arg->port, ring->rows[view.role].nr);
-	ringq_seat_get(ring, view.role, view.port, &again);
+	role = array_index_nospec(arg->role, RINGQ_SIDES);
+	port = array_index_nospec(arg->port, ring->rows[role].nr);
+	view = ringq_view_at(&ring->geometry, &ring->layout, ring, role, port);
+	ringq_seat_get(ring, role, port, &again);
 	for (i = 0; i < RINGQ_LOOKS_MAX; i++) {
 		seat = again;
 		holds = ringq_holds_of(&view, seat.generation);
-		ringq_seat_get(ring, view.role, view.port, &again);
+		ringq_seat_get(ring, role, port, &again);
 		if (again.state == seat.state && again.generation == seat.generation)
 			break;
 	}

@@ -36,10 +36,8 @@ static int ringq_port_is_dead(const void *memory, __u32 role, __u32 port)
 
 int ringq_repair(struct ringq *ring, uint32_t role, uint32_t index)
 {
-	const struct ringq_view view = {
-		.geometry = &ring->geometry, .layout = &ring->layout, .memory = ring,
-		.role = role, .port = index,
-	};
+	const struct ringq_view view = ringq_view_at(&ring->geometry, &ring->layout, ring,
+						     role, index);
 	struct ringq_port_page *page = ringq_port_page(ring, ring->base, role, index);
 	int r = 0, i;
 

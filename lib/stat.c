@@ -74,10 +74,8 @@ static void ringq_stat_once(const struct ringq *ring, uint32_t role, uint32_t in
 			    const struct ringq_seat *seat, struct ringq_port_stat *stat)
 {
 	const struct ringq_port_page *page = ringq_port_page(ring, ring->base, role, index);
-	const struct ringq_view view = {
-		.geometry = &ring->geometry, .layout = &ring->layout, .memory = ring,
-		.role = role, .port = index,
-	};
+	const struct ringq_view view = ringq_view_at(&ring->geometry, &ring->layout, ring,
+						     role, index);
 	struct ringq_holds holds = ringq_holds_of(&view, seat->generation);
 	bool holds_any = seat->state == RINGQ_PORT_LIVE || seat->state == RINGQ_PORT_DYING;
 

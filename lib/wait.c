@@ -120,10 +120,7 @@ int64_t ringq_now(void)
 
 static struct ringq_view ringq_view_of(const struct ringq_port *p)
 {
-	return (struct ringq_view){
-		.geometry = &p->ring->geometry, .layout = &p->ring->layout, .memory = p,
-		.role = p->role, .port = p->index,
-	};
+	return ringq_view_at(&p->ring->geometry, &p->ring->layout, p, p->role, p->index);
 }
 
 /*

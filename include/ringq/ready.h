@@ -31,6 +31,16 @@ struct ringq_view {
 	__u32 drain;		/* producer: asks whether all that it sent is released */
 };
 
+static inline struct ringq_view ringq_view_at(const struct ringq_geometry *geometry,
+					      const struct ringq_layout *layout,
+					      const void *memory, __u32 role, __u32 port)
+{
+	return (struct ringq_view){
+		.geometry = geometry, .layout = layout, .memory = memory,
+		.role = role, .port = port,
+	};
+}
+
 static inline __u64 ringq_view_page(const struct ringq_view *v, __u32 role, __u32 port)
 {
 	return v->layout->ports +
