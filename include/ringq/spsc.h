@@ -224,10 +224,13 @@ ringq_inline void ringq_spsc_look_far(struct ringq_port *p, uint32_t size)
 		i = p->stamp - p->stamps + 2 * n - 1;
 		stamp = p->stamps + (i < p->capacity ? i : i - p->capacity);
 	}
-	/* In this lap its stamp is higher than this, whatever part of it is published. */
+	/*
+	 * In this lap its stamp is higher than this, whatever part of it is published. If nothing of
+	 * it is, only taken for it (LOSSY: BUSY), then it is not FULL, and says nothing of those before.
+	 */
 	ahead = ringq_load_acquire(stamp) -
 		RINGQ_STAMP(p->pos + (2 * n - 2) * each, RINGQ_FULL);		/* R1 */
-	if (ahead >= p->capacity << 2) {
+	if (ahead >= p->capacity << 2 || ahead & 3) {
 		p->far = p->pos + 2 * n * each;
 		return;
 	}

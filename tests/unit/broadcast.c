@@ -536,6 +536,43 @@ static void reserved(void **state)
 	}
 }
 
+/*
+ * A reader that looks far ahead is not to take for published what is only reserved. If it did, it
+ * would copy what is not written yet, and find it intact if it were published in that moment.
+ */
+static void reserved_ahead(void **state)
+{
+	const uint64_t capacity = 1000;
+	struct ringq_port out, in;
+	unsigned char msg[1264];
+	struct ringq *ring;
+	uint64_t sent, got;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT(sizes); i++) {
+		ring = make(RINGQ_LOSSY, sizes[i], capacity);
+		attach(ring, RINGQ_PRODUCER, &out);
+		attach(ring, RINGQ_CONSUMER, &in);
+		/* From the beginning of a line, from its midst, and with nothing there. */
+		for (sent = 0, got = 0; sent < 2 * capacity; sent += 15) {
+			send_range(&out, sent, sent + 15);
+			assert_int_equal(ringq_reserve(&out, capacity / 2, RINGQ_NOWAIT), 0);
+			for (; got < sent + 15; got++) {
+				assert_int_equal(ringq_recv(&in, msg, RINGQ_NOWAIT), 1);
+				check_message(msg, sizes[i], got);
+				assert_true((int64_t)(in.limit - in.pos) <=
+					    (int64_t)(sent + 14 - got));
+			}
+			assert_int_equal(ringq_recv(&in, msg, RINGQ_NOWAIT), -EAGAIN);
+			ringq_abort(&out);
+		}
+		ringq_detach(&out);
+		ringq_detach(&in);
+		ringq_leave(ring);
+	}
+}
+
 static void not_here(void **state)
 {
 	static const uint32_t disciplines[] = { RINGQ_LOSSY, RINGQ_LATEST };
@@ -1620,6 +1657,7 @@ int main(void)
 		cmocka_unit_test(in_place),
 		cmocka_unit_test(glances),
 		cmocka_unit_test(reserved),
+		cmocka_unit_test(reserved_ahead),
 		cmocka_unit_test(not_here),
 		cmocka_unit_test(all_are_woken),
 		cmocka_unit_test(ends),
