@@ -111,11 +111,12 @@ $(BUILD)/examples/%: tools/examples/%.c $(BUILD)/libringq.a
 		@echo "$@: left out, for pkg-config finds no $(module) (tests/setup check installs it)")
 
 # Their harness is the kernel's (tests/vm/fetch kselftest), and jumps out of its own functions.
-$(BUILD)/kselftest/%: tests/kselftest/%.c $(KSELFTEST_PARTS) $(KSELFTEST_PARTS:.c=.h)
-	@mkdir -p $(@D) $(BUILD)/tests
-	$(COMPILE) -Wno-clobbered -Wno-missing-prototypes -Wno-unused-parameter \
-		-isystem build/vm/kselftest -pthread -MF $(BUILD)/tests/kselftest-$*.d -o $@ \
-		$(filter %.c,$^)
+$(BUILD)/tests/kselftest/%.o: CPPFLAGS += -isystem build/vm/kselftest
+$(BUILD)/tests/kselftest/%.o: WARN += -Wno-clobbered -Wno-missing-prototypes -Wno-unused-parameter
+
+$(BUILD)/kselftest/%: $(BUILD)/tests/kselftest/%.o $(KSELFTEST_PARTS:%.c=$(BUILD)/%.o)
+	@mkdir -p $(@D)
+	$(LINK) -pthread -o $@ $^
 
 # The kernel's own build writes beside its sources: it gets links to ours.
 KRELEASE = $(shell cat $(KDIR)/include/config/kernel.release 2>/dev/null)
