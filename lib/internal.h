@@ -503,7 +503,6 @@ static inline uint64_t ringq_claim_next(const struct ringq_port *port)
 	return ringq_load_acquire(&side->index);
 }
 
-
 static inline void ringq_claim_set(struct ringq_port *port, uint32_t state, uint64_t n,
 				   uint64_t pos)
 {

@@ -25,7 +25,8 @@
  * port means to look again later, not to guess. (ringq/repair.h)
  *
  * A position is told by its low 50 bits. Near it is the port's progress: a producer's done, a
- * consumer's done or hand, whichever is higher; each claim by CAS stores it first.
+ * consumer's done or hand, whichever is higher; a claim by CAS stores it first if it is not near
+ * any more, and so does who is about to wait.
  *
  * Bias. A port that is alone on its side needs no index. Its word is its position: the next
  * one to take is end(word), and the word is never IDLE. It takes n positions by stores and a

@@ -84,9 +84,8 @@
  * Progress and cost. Alone on its side, a port's try form is wait-free: a dozen plain loads
  * and stores, the data's line, and now and then the other side's done; and when it has used up
  * what it knew of, some pauses, so as not to be at the heels of the other side (lib/mpmc.c). By
- * CAS it is lock-free;
- * a claim of any number costs one CAS, two stores to a line of its own, and the index's line;
- * who loses one pauses before the next (lib/internal.h).
+ * CAS it is lock-free; a claim of any number costs one CAS, two stores to a line of its own, and
+ * the index's line; who loses one pauses before the next (lib/internal.h).
  * A port that is stopped between its claim and W4 (R5) stops consumers there, and producers a
  * lap later; its death does not.
  */

@@ -225,8 +225,8 @@ ringq_inline void ringq_spsc_look_far(struct ringq_port *p, uint32_t size)
 		stamp = p->stamps + (i < p->capacity ? i : i - p->capacity);
 	}
 	/*
-	 * In this lap its stamp is higher than this, whatever part of it is published. If nothing of
-	 * it is, only taken for it (LOSSY: BUSY), then it is not FULL, and says nothing of those before.
+	 * In this lap its stamp is higher than this, whatever part of it is published. One that is
+	 * not FULL is only reserved (LOSSY: BUSY), and says nothing of those before it.
 	 */
 	ahead = ringq_load_acquire(stamp) -
 		RINGQ_STAMP(p->pos + (2 * n - 2) * each, RINGQ_FULL);		/* R1 */

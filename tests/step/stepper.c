@@ -210,7 +210,6 @@ void stepper_init(void)
 	int cpu = sched_getcpu();
 
 	keep_an_event();
-
 	CPU_ZERO(&cpus);
 	CPU_SET(cpu < 0 ? 0 : cpu, &cpus);
 	sched_setaffinity(0, sizeof(cpus), &cpus);
