@@ -300,9 +300,9 @@ int ringq_get_info(const struct ringq *ring, struct ringq_info *info);
  * @flags: RINGQ_IS_ASLEEP it sleeps in a call that waits; RINGQ_IS_POLLED it is armed for who polls
  *	it; RINGQ_IS_KEPT (GATED) it is dead, and the producer waits for its successor.
  * @claim: MPSC, SPMC, MPMC: the state of its claim, RINGQ_IDLE, RINGQ_TRY, RINGQ_OWN or RINGQ_BACK
- *	(ringq/claim.h); else RINGQ_IDLE. In TRY and BACK the port is in the middle of a claim, at
- *	@position: a matter of moments, unless it is stopped there; others wait for it when they
- *	attach, or repair.
+ *	(ringq/claim.h); else RINGQ_IDLE. In TRY and BACK the port is in the middle of a claim, or
+ *	of a message that it sends or receives, at @position: a matter of moments, unless it is
+ *	stopped there; others wait for it when they attach, or repair.
  * @lane: LANES: a producer's; that in which a consumer reads, or else holds something;
  *	RINGQ_NO_LANE: none, or no lanes.
  * @attached_ns: when it attached, of CLOCK_MONOTONIC: here (device), or in the time namespace of
@@ -312,8 +312,8 @@ int ringq_get_info(const struct ringq *ring, struct ringq_info *info);
  *	polled. Consumer: what it has released; LANES: in @lane, else 0. MPSC, SPMC, MPMC: where its
  *	last claim ends, or what is still held of it begins.
  * @held: how many messages (records: bytes, headers and all) are in its hands: taken by a consumer
- *	and not released; MPSC, SPMC, MPMC: taken by a producer and not published. What another
- *	producer has reserved can be told by nobody, and holds up nobody. LOSSY and LATEST: nothing
+ *	and not released; MPSC, SPMC, MPMC: taken by a producer and not published; if @claim is
+ *	RINGQ_TRY, perhaps by another port, of which the same is told. What another producer has reserved can be told by nobody, and holds up nobody. LOSSY and LATEST: nothing
  *	is ever held. 0 of a port that is neither LIVE nor DYING: what it left is its successor's.
  * @held_at: the first of them.
  * @waiting: messages (records: bytes) that were sent and are not released, as ringq_len() counts:

@@ -64,8 +64,11 @@ uint64_t ringq_claim_end_of(const struct ringq_port *p, uint32_t role, uint32_t 
 bool ringq_claim_is_pending(const struct ringq_port *p, uint32_t role, uint32_t index)
 {
 	const struct ringq_port_page *page = ringq_port_page(p->ring, p->base, role, index);
+	const struct ringq_side *side = ringq_side_of(p->ring, p->base, role);
+	uint64_t word = ringq_load_acquire(&page->claim);
 
-	return ringq_claim_is_open(ringq_load_acquire(&page->claim)) &&
+	return ringq_claim_is_open(word, ringq_claim_near(page, role),
+				   ringq_load_acquire(&side->index)) &&
 	       ringq_is_live(p->ring, p->base, role, index);
 }
 

@@ -530,7 +530,6 @@ static inline void ringq_claim_try(struct ringq_port *port, uint64_t n, uint64_t
 static inline int ringq_claim_taken(struct ringq_port *port, uint64_t n, uint64_t pos)
 {
 	ringq_delay();
-	ringq_claim_set(port, RINGQ_OWN, n, pos);
 	port->pos = pos;
 	port->limit = pos + n;
 	return 1;
@@ -558,8 +557,8 @@ static inline int ringq_claim_index(struct ringq_port *port, uint64_t n, uint64_
 		r = ringq_claim_ended(port);
 	if (r == 0 && __atomic_compare_exchange_n(&side->index, &expected, index + n, false,
 						  __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))	/* C3 */
-		return ringq_claim_taken(port, n, index);				/* C4 */
-	ringq_claim_set(port, RINGQ_IDLE, 0, 0);
+		return ringq_claim_taken(port, n, index);
+	ringq_claim_set(port, RINGQ_IDLE, 0, 0);					/* C4 */
 	for (i = 0; i < RINGQ_LOST_PAUSES; i++)
 		ringq_pause();
 	return r;
@@ -573,7 +572,7 @@ void ringq_claim_tell(struct ringq_port *port);
 bool ringq_claim_back(struct ringq_port *port, uint64_t n);
 /* Of a port that slept and has taken something: wakes another one if there is more. */
 void ringq_claim_pass_on(struct ringq_port *port);
-/* Is that port, which lives, in the middle of a claim? */
+/* Does that port live, and may its claim still take something? */
 bool ringq_claim_is_pending(const struct ringq_port *port, uint32_t role, uint32_t index);
 /* The end of what that port has taken, or least if that is higher. */
 uint64_t ringq_claim_end_of(const struct ringq_port *port, uint32_t role, uint32_t index,

@@ -62,6 +62,12 @@ static void tell_buried(const struct look *now, const struct seat *before)
 	}
 }
 
+/* Two may have tried the same. */
+static const char *perhaps(const struct seat *seat)
+{
+	return seat->stat.claim == RINGQ_TRY ? "perhaps " : "";
+}
+
 /* Who is in the middle of a claim, in all looks, and keeps the dead of its side waiting. */
 static void tell_culprits(const struct look *look, uint32_t role)
 {
@@ -92,8 +98,9 @@ static unsigned int tell_dying(const struct look *look)
 			continue;
 		printf("dead, and not in order yet: ");
 		name_seat(&look->seats[i]);
-		printf(" it had %" PRIu64 " in hand, from %" PRIu64 " on\n",
-		       look->seats[i].stat.held, look->seats[i].stat.held_at);
+		printf(" it had %s%" PRIu64 " in hand, from %" PRIu64 " on\n",
+		       perhaps(&look->seats[i]), look->seats[i].stat.held,
+		       look->seats[i].stat.held_at);
 		tell_culprits(look, look->seats[i].role);
 		n++;
 	}
@@ -115,8 +122,9 @@ static void tell_held(const struct look *look)
 		printf("held: ");
 		name_seat(seat);
 		if (seat->stat.held)
-			printf(" %" PRIu64 " from %" PRIu64 " on%s\n", seat->stat.held,
-			       seat->stat.held_at, seat_is_stopped(seat) ? ", and it is stopped" : "");
+			printf(" %s%" PRIu64 " from %" PRIu64 " on%s\n", perhaps(seat),
+			       seat->stat.held, seat->stat.held_at,
+			       seat_is_stopped(seat) ? ", and it is stopped" : "");
 		else
 			printf(" stopped in the middle of a claim at %" PRIu64 "\n",
 			       seat->stat.position);

@@ -12,7 +12,7 @@
  *     {state:2, count:12, position:50}
  *
  *     IDLE           says nothing
- *     TRY(p, n)      may or may not have taken [p, p + n)
+ *     TRY(p, n)      may or may not have taken [p, p + n), and may be done with it since
  *     OWN(p, n)      has taken [p, p + n), and may be done with it since
  *     BACK(p, n)     has taken [p, p + n), and may be about to give it back
  *
@@ -23,6 +23,10 @@
  * released) and that no live port's word covers. Nothing that a dead port wrote decides about
  * it; its word only says where to look. A TRY that covers the position, or a BACK, of a live
  * port means to look again later, not to guess. (ringq/repair.h)
+ *
+ * A claim is open as long as its owner may still take something, or give it back, without another
+ * look: in BACK, and in a TRY that the index is not beyond. Once it is, the TRY is decided: by CAS
+ * it has taken [p, p + n) or lost it.
  *
  * A position is told by its low 50 bits. Near it is the port's progress: a producer's done, a
  * consumer's done or hand, whichever is higher; a claim by CAS stores it first if it is not near
@@ -42,8 +46,8 @@
  *
  *   A1  shared = 1
  *   A2  heavy barrier (ringq/wait.h) on the CPUs of the others
- *   A3  for each other port: load its word (acquire), again while it is TRY or BACK and the
- *       port lives; raise the index to end(word)
+ *   A3  for each other port: load its word (acquire), again while it is open and the port
+ *       lives; raise the index to end(word)
  *
  * Either A2 comes before B2 on the CPU of the biased port: then B2 sees A1. Or it comes after
  * B2, and so after B1: then A3 sees the TRY, or what came of it. So when the attacher goes on,
@@ -65,7 +69,12 @@
  *   C1  load the index (acquire); are the positions free, or published?
  *   C2  word = TRY(index, n)           (release)
  *   C3  CAS of the index               (acquire and release)
- *   C4  word = OWN(index, n)           (release), or IDLE if the CAS failed
+ *   C4  word = IDLE                    (release) if the CAS failed
+ *       word = OWN(index, n)           (release) if what was taken is held for as long as its
+ *                                      owner likes: reserve and peek. What is sent or received
+ *                                      at once stays at TRY until the next claim, or IDLE before
+ *                                      a wait: its stamp tells when it is over, and a store for
+ *                                      each message costs a tenth (`ringq bench parts`)
  *
  * Who loads an index beyond a position (acquire) sees, of a live port that took it, TRY, OWN,
  * or a later word, and then what it published before: C2 is before C3. Of a dead port only the
@@ -79,7 +88,7 @@
  *
  * Close. A producer looks at CLOSED where it looks at shared (B2), or between C2 and C3. A
  * consumer that finds nothing and sees CLOSED makes one heavy barrier. Afterwards each producer
- * has seen CLOSED, or its word shows what it is about to take: at a TRY or BACK of a live
+ * has seen CLOSED, or its word shows what it is about to take: at an open claim of a live
  * producer the consumer looks again; else the end is the highest end(word), or the index,
  * which is loaded after the words, for a word may be IDLE again. At the end is end-of-file;
  * before it, more is to come: a message, a tombstone, or what repair makes of it.
@@ -97,9 +106,11 @@
  *   back to bias               any part of it: the dead one's word tells its position, or the
  *                              index does, which is the same
  *
- * Waiting. A3, end-of-file and repair wait for a live port between B1 and B3, C2 and C4, or in
- * a BACK: a few instructions, unless it is stopped or descheduled just there. A3 gives up after
- * a second, with shared left as it is. To claim is lock-free by CAS and wait-free by bias.
+ * Waiting. A3 and end-of-file wait for a live port between B1 and B3, C2 and C3, or in a BACK: a
+ * few instructions, unless it is stopped or descheduled just there. Repair of the very position
+ * that such a port tries waits too, by CAS until that is published or released, if it is not
+ * held: as long as a message, or a batch, takes to copy. A3 gives up after a second, with shared
+ * left as it is. To claim is lock-free by CAS and wait-free by bias.
  */
 #ifndef RINGQ_CLAIM_H
 #define RINGQ_CLAIM_H
@@ -108,7 +119,7 @@
 
 /* States of a claim word. */
 #define RINGQ_IDLE		0u
-#define RINGQ_TRY		1u	/* may or may not have been taken */
+#define RINGQ_TRY		1u	/* may or may not have been taken by this port */
 #define RINGQ_OWN		2u	/* taken by this port */
 #define RINGQ_BACK		3u	/* taken by this port, and perhaps given back */
 
@@ -123,12 +134,6 @@
 static inline __u32 ringq_claim_state(__u64 claim)
 {
 	return claim >> 62;
-}
-
-/* Its owner is between two states, and soon will be in the next one. */
-static inline int ringq_claim_is_open(__u64 claim)
-{
-	return ringq_claim_state(claim) & 1;
 }
 
 static inline __u32 ringq_claim_count(__u64 claim)
@@ -151,6 +156,15 @@ static inline __u64 ringq_claim_end(__u64 claim, __u64 near)
 {
 	return ringq_claim_pos(claim, near) +
 	       (ringq_claim_state(claim) == RINGQ_TRY ? 0 : ringq_claim_count(claim));
+}
+
+/* May its owner still take something, or give it back? The index is loaded after the word. */
+static inline int ringq_claim_is_open(__u64 claim, __u64 near, __u64 index)
+{
+	__u32 state = ringq_claim_state(claim);
+
+	return state == RINGQ_BACK ||
+	       (state == RINGQ_TRY && (__s64)(index - ringq_claim_pos(claim, near)) <= 0);
 }
 
 static inline int ringq_claim_covers(__u64 claim, __u64 near, __u64 pos)

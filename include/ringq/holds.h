@@ -16,9 +16,10 @@
  *                      not below the highest done; or the stamp is AGAIN of this port
  *   other producers    what they have reserved is told nowhere: nobody waits for it
  *
- * A claim word goes stale: OWN stays there when all of it has been published or released, so the
- * stamps, or done, decide. A TRY holds nothing as far as can be told: the port is in the middle of
- * a claim that it may get or not. Its position says which.
+ * A claim word goes stale: OWN and TRY stay there when all of it has been published or released, so
+ * the stamps, or done, decide. What a TRY covers below the index is held by its port or by another
+ * one that tries the same; who has lost says so in a moment. A TRY that is decided, and of which
+ * nothing is left, counts as IDLE.
  *
  * Ordering. Each word is loaded once (acquire), one after the other, while the ports go on: an
  * answer about a port that is at work is made of moments, and may never have been true as a
@@ -253,12 +254,18 @@ static inline void ringq_holds_claim(const struct ringq_view *v, __u32 generatio
 {
 	const __u64 word = RINGQ_VIEW_PAGE(v, v->role, v->port, claim);
 	const __u64 near = ringq_view_near(v, v->port), pos = ringq_claim_pos(word, near);
+	const __u64 index = RINGQ_VIEW_SIDE(v, v->role, index);
 	__u64 done, n = ringq_claim_count(word), i;
 
 	holds->claim = ringq_claim_state(word);
 	holds->position = holds->claim == RINGQ_IDLE ? near : ringq_claim_end(word, near);
-	if (!(holds->claim & RINGQ_OWN) || n > v->geometry->capacity)
+	if (holds->claim == RINGQ_IDLE || n > v->geometry->capacity)
 		return;
+	if (holds->claim == RINGQ_TRY) {
+		if (ringq_claim_is_open(word, near, index))
+			return;
+		holds->position += n;
+	}
 	done = ringq_view_done(v);
 	for (i = 0; i < n; i++) {
 		if (!ringq_holds_slot(v, pos + i, done, generation))
@@ -268,6 +275,8 @@ static inline void ringq_holds_claim(const struct ringq_view *v, __u32 generatio
 	}
 	if (holds->held)
 		holds->position = holds->held_at;
+	else if (holds->claim == RINGQ_TRY)
+		holds->claim = RINGQ_IDLE;
 }
 
 /* MPSC, SPMC, MPMC. */

@@ -84,8 +84,8 @@
  * Progress and cost. Alone on its side, a port's try form is wait-free: a dozen plain loads
  * and stores, the data's line, and now and then the other side's done; and when it has used up
  * what it knew of, some pauses, so as not to be at the heels of the other side (lib/mpmc.c). By
- * CAS it is lock-free; a claim of any number costs one CAS, two stores to a line of its own, and
- * the index's line; who loses one pauses before the next (lib/internal.h).
+ * CAS it is lock-free; a claim of any number costs one CAS, one store to a line of its own, one
+ * more if it is held, and the index's line; who loses one pauses before the next (lib/internal.h).
  * A port that is stopped between its claim and W4 (R5) stops consumers there, and producers a
  * lap later; its death does not.
  */
@@ -386,6 +386,16 @@ ringq_inline void *ringq_mpmc_at(const struct ringq_port *p, uint32_t size, uint
 	return ringq_mpmc_elem(p, size, p->pos + i);
 }
 
+/* C4, for what is held, and the rest: of a port that is biased the word says so already. */
+ringq_inline void ringq_mpmc_hold(struct ringq_port *p, uint64_t n)
+{
+	if (!p->claims.biased)
+		ringq_store_release(&p->page->claim,
+				    RINGQ_CLAIM(RINGQ_OWN, n + p->claims.rest, p->pos));
+	ringq_delay();
+	ringq_spsc_hold(p, n);
+}
+
 ringq_inline int ringq_mpmc_reserve(struct ringq_port *p, uint32_t size, uint64_t n,
 				    int64_t timeout)
 {
@@ -398,7 +408,7 @@ ringq_inline int ringq_mpmc_reserve(struct ringq_port *p, uint32_t size, uint64_
 			return r;
 	}
 	ringq_mpmc_prefetch(p, size, p->pos);
-	ringq_spsc_hold(p, n);
+	ringq_mpmc_hold(p, n);
 	return 0;
 }
 
@@ -439,7 +449,7 @@ ringq_inline int64_t ringq_mpmc_peek(struct ringq_port *p, uint32_t size, uint64
 		ringq_store_relaxed(&p->progress->taken, p->taken);
 		ringq_compiler_barrier();	/* a successor must know before anybody can look */
 	}
-	ringq_spsc_hold(p, r);
+	ringq_mpmc_hold(p, r);
 	return r;
 }
 

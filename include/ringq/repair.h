@@ -64,7 +64,7 @@ static inline __u32 ringq_view_places(const struct ringq_view *v)
 	return v->role == RINGQ_PRODUCER ? v->geometry->producers : v->geometry->consumers;
 }
 
-/* Who has taken it? Nobody who lives: 0; somebody: 1; somebody who may still lose it: -EAGAIN. */
+/* Who has taken it? Nobody who lives: 0; somebody: 1; somebody has perhaps: -EAGAIN. */
 static inline int ringq_repair_owner(const struct ringq_view *v, __u64 pos)
 {
 	__u64 word;
@@ -76,7 +76,7 @@ static inline int ringq_repair_owner(const struct ringq_view *v, __u64 pos)
 		word = RINGQ_VIEW_PAGE(v, v->role, i, claim);
 		if (ringq_claim_covers(word, ringq_view_near(v, i), pos) &&
 		    !ringq_port_is_dead(v->memory, v->role, i))
-			return ringq_claim_is_open(word) ? -EAGAIN : 1;
+			return ringq_claim_state(word) == RINGQ_OWN ? 1 : -EAGAIN;
 	}
 	return 0;
 }
@@ -180,8 +180,8 @@ static inline int ringq_repair_makes_sense(const struct ringq_view *v, __u64 wor
  * @generation: of the dead port.
  * @tally: what has been done so far, by all who tried; grows.
  *
- * Returns 0, when the port can be forgotten; or -EAGAIN: a live port is in the middle of a
- * claim of the same position, or of telling the same, a matter of moments. Wake everybody
+ * Returns 0, when the port can be forgotten; or -EAGAIN: a live port has perhaps taken the same
+ * position, or is telling the same, a matter of moments. Wake everybody
  * afterwards, in both cases.
  */
 static inline int ringq_repair_port(const struct ringq_view *v, __u32 generation,

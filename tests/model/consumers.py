@@ -52,7 +52,7 @@ WHERE = {
     'barrier': 'back', 'wait': 'back', 'everyone': 'reuse-wrap', 'attach-raise': 'back',
     'old-raise': 'back', 'announce': 'back', 'look': 'back', 'sole-raise': 'early',
     'back-live': 'back', 'back-again': 'reuse-wrap', 'back-lock': 'reuse-wrap',
-    'old-word': 'reuse-leave', 'leave-raise': 'follow', 'own': 'back', 'ask': 'wrap',
+    'old-word': 'reuse-leave', 'leave-raise': 'follow', 'decided': 'back', 'ask': 'wrap',
     'repair-raise': 'successor', 'compare': 'wrap',
 }
 RULES = {name: (WHERE.get(name, 'pair'), text) for name, text in side.RULES.items()}
@@ -172,12 +172,13 @@ class Consumers(side.Side):
         elif pc == 'shared':
             p.go('own', [(p.word, (OWN, p.pos, p.n))])
 
-        # Shared: TRY; CAS; OWN, or IDLE and again.
+        # Shared: TRY; CAS; OWN if it is held for long, or IDLE and again.
         elif pc == 'cas':
             m = p.locked()
             if m['mem'][INDEX] == p.pos:
                 m['mem'] = put(m['mem'], INDEX, p.pos + p.n)
-                p.go('own', [] if v == 'own' else [(p.word, (OWN, p.pos, p.n))], **m)
+                p.go('own', [(p.word, (OWN, p.pos, p.n))], **m)
+                p.go('own', **m)
             else:
                 p.go('op', [(p.word, NOTHING)], pos=0, n=0, **m)
 

@@ -22,7 +22,7 @@ import sys
 import side
 from explore import Broken, heavy_barrier, put
 from side import BACK, INDEX, LEFT, LIVE, NOBODY, NOT, NOTHING, OWN, REPAIRED, SHARED, TRY, \
-    WORD, Scenario, end
+    WORD, Scenario, end, is_open
 
 TOMB = 'tomb'
 
@@ -51,7 +51,7 @@ SCENARIOS = {
 }
 
 WHERE = {
-    'everyone': 'impatient', 'sole-raise': 'early', 'back-again': 'reuse-abort',
+    'decided': 'three', 'everyone': 'impatient', 'sole-raise': 'early', 'back-again': 'reuse-abort',
     'back-lock': 'reuse-abort', 'old-word': 'reuse-abort', 'leave-raise': 'leave',
     'repair-raise': 'successor', 'compare': 'repairers',
 }
@@ -70,6 +70,7 @@ RULES.update({
     'try-closed': ('close', 'claim: TRY before the look at CLOSED'),
     'end-barrier': ('close', 'end of file: a heavy barrier after CLOSED was seen'),
     'end-wait': ('close', 'end of file: not while a live word says TRY'),
+    'end-decided': ('close', 'end of file: also beside a TRY that the index is beyond'),
     'end-index': ('close', 'end of file: the index is read after the words'),
     'end-words': ('close', 'end of file: the words count, not the index alone'),
 })
@@ -148,7 +149,7 @@ class Producers(side.Side):
             else:
                 p.go('own', [(p.word, (OWN, p.pos, p.n))])
 
-        # Shared: TRY; look at CLOSED; CAS; OWN, or IDLE and again.
+        # Shared: TRY; look at CLOSED; CAS; OWN if it is held, or IDLE and again.
         elif pc == 'cas-closed':
             if p.see(self.closed):
                 p.next_op([(p.word, NOTHING)], pos=0)
@@ -195,7 +196,7 @@ class Producers(side.Side):
         m = p.locked()
         if m['mem'][INDEX] == p.pos:
             m['mem'] = put(m['mem'], INDEX, p.pos + p.n)
-            p.go('own', [] if self.without == 'own' else [(p.word, (OWN, p.pos, p.n))], **m)
+            p.go('own', [(p.word, (OWN, p.pos, p.n))] if p.op[0] == 'P' else [], **m)
             return
         stores = [] if self.without == 'idle' else [(p.word, NOTHING)]
         if p.op[0] == 'G':
@@ -263,7 +264,8 @@ class Producers(side.Side):
                    ports=tuple(p[:6] + (len(left),) for p, left in zip(ports, b)))
         elif pc == 'words' and i < self.pages:
             w = mem[WORD + i]
-            if w[0] in (TRY, BACK) and v != 'end-wait' and self.page_looks_live(status, i):
+            if is_open(w, mem[INDEX], v != 'end-decided') and v != 'end-wait' and \
+                    self.page_looks_live(status, i):
                 go('read', i=0, x=NOBODY)
             else:
                 go('words', i=i + 1, x=x if v == 'end-words' else max(x, end(w)))

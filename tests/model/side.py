@@ -4,7 +4,7 @@ hand-back, detach, death, and the part of repair that decides whose a slot is.
 
 A port tells what it is about to claim in its word, before it claims:
 
-    TRY(pos, n)    about to; has perhaps done so
+    TRY(pos, n)    about to; has perhaps done so, and may be done with it
     OWN(pos, n)    has; goes on from pos + n
     BACK(pos, n)   owns it and is giving it back: a biased producer that aborts
     IDLE           none of this, and the port claims by CAS of the side's index
@@ -12,8 +12,9 @@ A port tells what it is about to claim in its word, before it claims:
 While a port is the only one of its side it is biased: the word is its position, and it claims
 without a locked instruction, by TRY, a look at the side's word shared, and OWN. The index in memory
 is stale then. Who attaches beside it sets shared, makes a heavy barrier, waits while the word
-says TRY or BACK, and raises the index to where the word ends; so does the old port when it sees
-shared, as the other may have died in between. From then on both claim by CAS. An index is only
+is open, which is BACK, and TRY unless the index is beyond it, and raises the index to where the
+word ends; so does the old port when it sees shared, as the other may have died in between. From
+then on both claim by CAS. Who does that says OWN only of what it holds for long. An index is only
 ever raised.
 
 A state is (memory, buffers, ports, status, repairers, rest): buffers, ports and status by process,
@@ -39,6 +40,7 @@ AT_REST = ('op', 0, 0, 0, 0, 0, 0)
 RULES = {
     'barrier': 'attach: a heavy barrier between shared = 1 and reading the words',
     'wait': 'attach: wait while a word says TRY',
+    'decided': 'attach: do not wait for a TRY that the index is beyond',
     'everyone': 'attach: all of it, though shared is 1 already',
     'attach-raise': 'attach: raise the index to the ends of the words',
     'old-raise': 'unbias: the old port, too, raises the index',
@@ -50,7 +52,6 @@ RULES = {
     'back-lock': 'hand-back: under the attach lock',
     'old-word': 'attach: a page\'s old word is gone before the new owner counts as live',
     'leave-raise': 'detach: a biased port raises the index',
-    'own': 'CAS claim: OWN after a successful one',
     'ask': 'repair: leave alone what a live TRY covers, look again later',
     'repair-raise': 'repair: raise the index to the end of the dead word',
     'compare': 'repair: change a stamp only by CAS from what it was',
@@ -62,6 +63,11 @@ def end(word):
     if word[0] in (OWN, BACK):
         return word[1] + word[2]
     return word[1] if word[0] == TRY else 0
+
+
+def is_open(word, index, decided=True):
+    """Its owner may still take or give back something without another look."""
+    return word[0] == BACK or word[0] == TRY and (word[1] >= index or not decided)
 
 
 def covers(word, pos):
@@ -306,7 +312,8 @@ class Side:
         w = p.see(WORD + p.n)
         if p.n == p.page:
             p.go('words', n=p.n + 1)
-        elif not self.page_looks_live(p.status, p.n) or w[0] not in (TRY, BACK) or \
+        elif not self.page_looks_live(p.status, p.n) or \
+                not is_open(w, p.see(INDEX), v != 'decided') or \
                 w[0] == TRY and v == 'wait' or w[0] == BACK and v == 'wait-back':
             p.go('words', n=p.n + 1, x=max(p.x, end(w)))
         elif p.op == 'a':

@@ -3,7 +3,7 @@
  * Two at a time, in rings whose ports claim, and at the hand-over between bias and CAS.
  *
  *   WITH     one lies at an instruction of its operation; another dies at one of its own, and is
- *            buried, unless the first lies between TRY and OWN, or has the lock: then whoever
+ *            buried, unless the first has perhaps taken the same, or has the lock: then whoever
  *            buries must come again. The first goes on to its end, and it must come to it
  *   BURIAL   one is dead already; another buries it, and dies at an instruction of that
  *   WATCHED  one is dead already; another lies at an instruction of its burial, while those who
@@ -177,10 +177,11 @@ static bool lives(const struct scene *s)
 static bool is_in_the_way(const struct two *t)
 {
 	const struct scene *s = &t->s;
-	const struct ringq_port_page *page =
-		ringq_port_page(s->ring, s->ring->base, cell.op->role, others->place);
+	struct ringq_port_stat stat = { .size = sizeof(stat) };
 
-	return op_other->late || op_other->leaves || ringq_claim_is_open(page->claim);
+	ringq_port_stat(s->ring, cell.op->role, others->place, &stat);
+	return op_other->late || op_other->leaves || stat.claim == RINGQ_TRY ||
+	       stat.claim == RINGQ_BACK;
 }
 
 /* If the library's thread has the lock just now, it is about to do the same. */

@@ -161,17 +161,18 @@ static inline void step(pid_t pid)
 	must_stop(pid);
 }
 
-/* Until that port's claim is so; the port then. */
-static inline struct ringq_port_stat step_to(pid_t pid, uint32_t index, uint32_t claim)
+/* Until that port tries to claim so many positions, and has perhaps; the port then. */
+static inline struct ringq_port_stat step_to(pid_t pid, uint32_t index, uint64_t held)
 {
 	struct ringq_port_stat s = look(OUT, index);
 	unsigned int i;
 
-	for (i = 0; s.claim != claim && i < STEPS; i++) {
+	for (i = 0; (s.claim != RINGQ_TRY || s.held != held) && i < STEPS; i++) {
 		step(pid);
 		s = look(OUT, index);
 	}
-	assert_int_equal(s.claim, claim);
+	assert_int_equal(s.claim, RINGQ_TRY);
+	assert_int_equal(s.held, held);
 	return s;
 }
 
@@ -187,8 +188,8 @@ static inline pid_t start_blocked(void)
 	/* Attached before the other one is stopped, for an attacher would wait for it. */
 	dies = start_and_stop(act_traced_send);
 	tries = start_and_stop(act_traced_send);
-	step_to(tries, 3, RINGQ_TRY);
-	step_to(dies, 1, RINGQ_OWN);
+	step_to(tries, 3, 0);
+	step_to(dies, 1, 1);
 	end(dies);
 	return tries;
 }

@@ -441,7 +441,7 @@ static void *until_closed(void *arg)
 		msg.number += r == 1;
 	}
 	/* Nobody is to wait for what it does not do any more. */
-	MUST(!ringq_claim_is_open(w->port.page->claim));
+	MUST(!ringq_claim_is_pending(&w->port, RINGQ_PRODUCER, w->port.index));
 	__atomic_fetch_add(&busy.moved, msg.number, __ATOMIC_RELAXED);
 	ringq_detach(&w->port);
 	return NULL;
@@ -825,6 +825,76 @@ static void open_claims(void **state)
 	ringq_leave(ring);
 }
 
+/* What was sent, or received, at once is told by a TRY, which keeps nobody waiting afterwards. */
+static void decided(void **state)
+{
+	struct ringq *ring = make(RINGQ_MPMC, RINGQ_PRIVATE, WAIT, 8, 4);
+	struct ringq_port out[3], in[3];
+	uint64_t msg;
+	uint32_t i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		attach(ring, RINGQ_PRODUCER, &out[i]);
+		attach(ring, RINGQ_CONSUMER, &in[i]);
+	}
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(call_send(&out[i]), 1);
+		assert_int_equal(call_send(&out[i]), 1);
+		assert_int_equal(call_recv(&in[i]), 1);
+	}
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(ringq_claim_state(out[i].page->claim), RINGQ_TRY);
+		assert_int_equal(ringq_claim_state(in[i].page->claim), RINGQ_TRY);
+	}
+	attach(ring, RINGQ_PRODUCER, &out[2]);
+	attach(ring, RINGQ_CONSUMER, &in[2]);
+	assert_int_equal(ringq_close(&in[0]), 0);
+	assert_int_equal(call_recv(&in[2]), 1);
+	assert_int_equal(call_recv(&in[1]), 1);
+	for (i = 0; i < 3; i++)
+		assert_int_equal(ringq_recv(&in[i], &msg, RINGQ_NOWAIT), 0);
+	for (i = 0; i < 3; i++) {
+		ringq_detach(&out[i]);
+		ringq_detach(&in[i]);
+	}
+	ringq_leave(ring);
+}
+
+/* What is held is told by an OWN, that which is kept when a part is released included. */
+static void held_by_cas(void **state)
+{
+	struct ringq *ring = make(RINGQ_MPMC, RINGQ_PRIVATE, WAIT, 8, 8);
+	struct ringq_port out[2], in[2];
+	uint64_t pos;
+	uint32_t i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		attach(ring, RINGQ_PRODUCER, &out[i]);
+		attach(ring, RINGQ_CONSUMER, &in[i]);
+	}
+	pos = out[0].pos;
+	assert_int_equal(ringq_reserve(&out[0], 5, RINGQ_NOWAIT), 0);
+	assert_int_equal(out[0].page->claim, RINGQ_CLAIM(RINGQ_OWN, 5, pos));
+	assert_int_equal(ringq_commit(&out[0], 5), 0);
+	assert_int_equal(ringq_peek(&in[1], 5, RINGQ_NOWAIT), 5);
+	assert_int_equal(in[1].page->claim, RINGQ_CLAIM(RINGQ_OWN, 5, pos));
+	assert_int_equal(ringq_release(&in[1], 2), 0);
+	assert_int_equal(in[1].page->claim, RINGQ_CLAIM(RINGQ_OWN, 5, pos));
+	assert_int_equal(ringq_peek(&in[1], 1, RINGQ_NOWAIT), 1);
+	assert_int_equal(in[1].page->claim, RINGQ_CLAIM(RINGQ_OWN, 3, pos + 2));
+	assert_int_equal(ringq_release(&in[1], 1), 0);
+	assert_int_equal(call_recv(&in[1]), 1);
+	assert_int_equal(in[1].page->claim, RINGQ_CLAIM(RINGQ_OWN, 3, pos + 2));
+	assert_int_equal(call_recv(&in[1]), 1);
+	for (i = 0; i < 2; i++) {
+		ringq_detach(&out[i]);
+		ringq_detach(&in[i]);
+	}
+	ringq_leave(ring);
+}
+
 /* Who is peeking sees what he peeked, whatever others do; what he keeps is his. */
 static void kept(void **state)
 {
@@ -1001,6 +1071,8 @@ int main(void)
 		cmocka_unit_test(closing),
 		cmocka_unit_test(ends),
 		cmocka_unit_test(open_claims),
+		cmocka_unit_test(decided),
+		cmocka_unit_test(held_by_cas),
 		cmocka_unit_test(kept),
 		cmocka_unit_test(misuse),
 	};
