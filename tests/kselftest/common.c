@@ -409,6 +409,12 @@ __u64 published(const struct port *p)
 	return n;
 }
 
+__u64 room_of(const struct port *p)
+{
+	return p->geometry.capacity -
+	       (p->pos - ringq_load_acquire(&page_of(p, RINGQ_CONSUMER)->progress.done));
+}
+
 /* Takes and frees up to n messages; -EBADMSG if one is not what was sent. */
 int consume(struct port *p, __u64 n)
 {

@@ -108,6 +108,8 @@ const struct ringq_port_page *page_at(const struct port *p, __u32 role, __u32 in
 const struct ringq_port_page *page_of(const struct port *p, __u32 role);
 void publish(struct port *p, __u64 n);
 __u64 published(const struct port *p);
+/* Of a producer, with one consumer. */
+__u64 room_of(const struct port *p);
 int consume(struct port *p, __u64 n);
 
 int port_wait(struct port *p, __u64 need, __s64 timeout, __u32 flags, __u32 *events);
