@@ -26,7 +26,7 @@
  *
  * A claim is open as long as its owner may still take something, or give it back, without another
  * look: in BACK, and in a TRY that the index is not beyond. Once it is, the TRY is decided: by CAS
- * it has taken [p, p + n) or lost it.
+ * it has taken [p, p + n) or lost it. (It never is beyond a biased port's position, see below.)
  *
  * A position is told by its low 50 bits. Near it is the port's progress: a producer's done, a
  * consumer's done or hand, whichever is higher; a claim by CAS stores it first if it is not near
