@@ -302,19 +302,20 @@ int ringq_get_info(const struct ringq *ring, struct ringq_info *info);
  * @claim: MPSC, SPMC, MPMC: the state of its claim, RINGQ_IDLE, RINGQ_TRY, RINGQ_OWN or RINGQ_BACK
  *	(ringq/claim.h); else RINGQ_IDLE. In TRY and BACK the port is in the middle of a claim, or
  *	of a message that it sends or receives, at @position: a matter of moments, unless it is
- *	stopped there; others wait for it when they attach, or repair.
+ *	stopped there; others may have to wait for it when they attach, or repair.
  * @lane: LANES: a producer's; that in which a consumer reads, or else holds something;
  *	RINGQ_NO_LANE: none, or no lanes.
  * @attached_ns: when it attached, of CLOCK_MONOTONIC: here (device), or in the time namespace of
  *	who attached (memfd).
  * @position: how far it is, as ringq_position() counts. Producer: what it has published; of records
  *	perhaps less, if it has sent more than 1024 since it last found the ring full, slept or
- *	polled. Consumer: what it has released; LANES: in @lane, else 0. MPSC, SPMC, MPMC: where its
- *	last claim ends, or what is still held of it begins.
+ *	polled. Consumer: what it has released; LANES: in @lane, else 0. MPSC, SPMC, MPMC: where the
+ *	last that it claimed, or tried to, ends, or what is still held of it begins.
  * @held: how many messages (records: bytes, headers and all) are in its hands: taken by a consumer
  *	and not released; MPSC, SPMC, MPMC: taken by a producer and not published; if @claim is
- *	RINGQ_TRY, perhaps by another port, of which the same is told. What another producer has reserved can be told by nobody, and holds up nobody. LOSSY and LATEST: nothing
- *	is ever held. 0 of a port that is neither LIVE nor DYING: what it left is its successor's.
+ *	RINGQ_TRY, perhaps by another port, of which the same is told. What another producer has
+ *	reserved can be told by nobody, and holds up nobody. LOSSY and LATEST: nothing is ever
+ *	held. 0 of a port that is neither LIVE nor DYING: what it left is its successor's.
  * @held_at: the first of them.
  * @waiting: messages (records: bytes) that were sent and are not released, as ringq_len() counts:
  *	at most the capacity, in LANES for a consumer that of all lanes.
@@ -348,7 +349,8 @@ struct ringq_port_stat {
  * For programs that watch, and people. It takes nothing, stores nothing, and costs those who use
  * the ring nothing. The answer is put together from words that they are writing: about a port that
  * is at work it may never have been true as a whole; about one that sleeps, is stopped or dead it
- * is exact. Somebody who scribbles over shared memory makes it odd, and nothing worse.
+ * is exact (but for a TRY, which is perhaps another's). Somebody who scribbles over shared memory
+ * makes it odd, and nothing worse.
  *
  * No message costs a look at a clock, so that "since when" is for the caller to find out: who looks
  * twice and finds the same @generation, @held_at and @held knows that it was held all the while.
@@ -373,7 +375,7 @@ int ringq_port_stat(struct ringq *ring, enum ringq_role role, uint32_t index,
  * Returns how many were buried, also 0; or: -ETIMEDOUT another process has been in the middle of
  * attaching or leaving for a second (it is stopped there); -ESTALE. On the device it has nothing to
  * do. A dead port whose place stays RINGQ_PORT_DYING waits for a live one that is in the middle of
- * a claim: see struct ringq_port_stat.claim.
+ * a claim, or of a message: see struct ringq_port_stat.claim.
  */
 int ringq_bury(struct ringq *ring);
 

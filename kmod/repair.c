@@ -10,13 +10,13 @@
  * to know of the dead one, its number, generation and process, and counts what is done; the port
  * itself may be freed by then.
  *
- * If a live port is in the middle of a claim, there is another round after a while, which is a
- * millisecond and doubles up to a tenth of a second: a port that takes longer was stopped or means
- * no good. There is no end to that but the port's; but when any port leaves or dies, or the file of
- * one goes, the next round follows at once, and among the dead nobody waits for anybody. So a round
- * that begins when nobody is left to store anything is the last one, it was queued by who went
- * last, and is never the timer's: the module waits for all rounds that are queued, as it goes, and
- * needs nothing else.
+ * If a live port is in the middle of a claim, or of a message, there is another round after a
+ * while, which is a millisecond and doubles up to a tenth of a second: a port that takes longer has
+ * much to copy, was stopped, or means no good. There is no end to that but the port's; but when any
+ * port leaves or dies, or the file of one goes, the next round follows at once, and among the dead
+ * nobody waits for anybody. So a round that begins when nobody is left to store anything is the
+ * last one, it was queued by who went last, and is never the timer's: the module waits for all
+ * rounds that are queued, as it goes, and needs nothing else.
  *
  * An item that is to run holds a reference to the ring, which may be the last one when it is done.
  *

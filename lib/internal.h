@@ -580,8 +580,8 @@ uint64_t ringq_claim_end_of(const struct ringq_port *port, uint32_t role, uint32
 
 /* repair.c */
 /*
- * Of a dead port, before its place is given away: 0; or -EAGAIN, a live port is in the middle
- * of a claim and must have ended it first. What is done is counted in the port's page.
+ * Of a dead port, before its place is given away: 0; or -EAGAIN, a live port is in the middle of a
+ * claim, or of a message, and must have ended it first. What is done is counted in the port's page.
  */
 int ringq_repair(struct ringq *ring, uint32_t role, uint32_t index);
 

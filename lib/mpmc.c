@@ -567,10 +567,11 @@ static int64_t mpmc_recv_all(struct ringq_port *p, void *msgs, uint64_t n, int64
 		r = mpmc_take_all(p, n, &need);
 		if (r != -EAGAIN)
 			break;
-		timeout = ringq_time_left(&deadline, timeout);
 		if (timeout && need > 1)
 			mpmc_wait_wide(p);
-		r = mpmc_await(p, need, word, timeout);
+		r = mpmc_before_wait(p, &deadline, &timeout);
+		if (r == 0)
+			r = mpmc_await(p, need, word, timeout);
 		if (r <= 0)
 			return r;
 		slept = true;

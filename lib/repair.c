@@ -31,7 +31,7 @@ static int ringq_port_is_dead(const void *memory, __u32 role, __u32 port)
 
 #include <ringq/repair.h>
 
-/* How often a live port is given the CPU to end its claim, before somebody has to come again. */
+/* How often a live port is given the CPU to go on, before somebody has to come again. */
 #define RINGQ_REPAIR_YIELDS	100
 
 int ringq_repair(struct ringq *ring, uint32_t role, uint32_t index)

@@ -259,9 +259,11 @@ uint64_t look_waiting(const struct look *look)
 		return look_first(look, RINGQ_CONSUMER)->stat.waiting;
 	case RINGQ_SPMC:
 	case RINGQ_MPMC:
-		/* That nobody has taken; and what is in hand. */
-		for (i = look->info.producers; i < look->n; i++)
-			waiting += look->seats[i].stat.held;
+		/* That nobody has taken; and what is in hand, and is not perhaps another's. */
+		for (i = look->info.producers; i < look->n; i++) {
+			if (look->seats[i].stat.claim != RINGQ_TRY)
+				waiting += look->seats[i].stat.held;
+		}
 	}
 	return waiting;
 }

@@ -26,11 +26,12 @@
  *
  * A claim is open as long as its owner may still take something, or give it back, without another
  * look: in BACK, and in a TRY that the index is not beyond. Once it is, the TRY is decided: by CAS
- * it has taken [p, p + n) or lost it. (It never is beyond a biased port's position, see below.)
+ * it has taken [p, p + n) or lost it. (It never is beyond a biased port's position, see below. The
+ * TRY of an orphan, far below the index, is about its stamp, and holds up nobody who attaches.)
  *
  * A position is told by its low 50 bits. Near it is the port's progress: a producer's done, a
  * consumer's done or hand, whichever is higher; a claim by CAS stores it first if it is not near
- * any more, and so does who is about to wait.
+ * any more, and so does who is about to wait for more.
  *
  * Bias. A port that is alone on its side needs no index. Its word is its position: the next
  * one to take is end(word), and the word is never IDLE. It takes n positions by stores and a
@@ -73,8 +74,8 @@
  *       word = OWN(index, n)           (release) if what was taken is held for as long as its
  *                                      owner likes: reserve and peek. What is sent or received
  *                                      at once stays at TRY until the next claim, or IDLE before
- *                                      a wait: its stamp tells when it is over, and a store for
- *                                      each message costs a tenth (`ringq bench parts`)
+ *                                      a wait for more: its stamp tells when it is over, and a
+ *                                      store for each message costs a tenth
  *
  * Who loads an index beyond a position (acquire) sees, of a live port that took it, TRY, OWN,
  * or a later word, and then what it published before: C2 is before C3. Of a dead port only the

@@ -294,7 +294,8 @@ static inline void ringq_holds_claims(const struct ringq_view *v, __u32 generati
 	if (v->role == RINGQ_PRODUCER)
 		return;
 	if (!single) {
-		holds->waiting += holds->held;
+		if (holds->claim != RINGQ_TRY)
+			holds->waiting += holds->held;
 		return;
 	}
 	/* What it, or the one before, was shown, and has released in part. */

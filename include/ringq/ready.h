@@ -158,7 +158,7 @@ static inline __u64 ringq_view_untaken(const struct ringq_view *v)
 
 	if (ringq_claim_state(claim) == RINGQ_IDLE)
 		return index;
-	end = ringq_claim_end(claim, index);
+	end = ringq_claim_end(claim, ringq_view_near(v, v->port));
 	return (__s64)(end - index) > 0 ? end : index;
 }
 

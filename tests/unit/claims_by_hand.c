@@ -468,6 +468,63 @@ static void held_by_cas(void **state)
 	leave_two(ring, out, in);
 }
 
+/* Who has released all that it held, by whatever calls, waits for all of the next ones. */
+static void waits_for_all(void **state)
+{
+	struct ringq *ring = make(RINGQ_MPMC, RINGQ_PRIVATE, WAIT, 8, 8);
+	struct ringq_port out[2], in[2];
+	uint64_t msgs[3] = { 0 };
+
+	(void)state;
+	attach_two(ring, out, in);
+	assert_int_equal(ringq_send_many(&out[0], msgs, 3, RINGQ_NOWAIT), 3);
+	assert_int_equal(ringq_peek(&in[0], 3, RINGQ_NOWAIT), 3);
+	assert_int_equal(ringq_release(&in[0], 1), 0);
+	assert_int_equal(call_recv(&in[0]), 1);
+	assert_int_equal(call_recv(&in[0]), 1);
+	assert_int_equal(ringq_recv_all(&in[0], msgs, 2, 5000000), -ETIMEDOUT);
+	leave_two(ring, out, in);
+}
+
+static struct ringq_port_stat stat_of(struct ringq *ring, const struct ringq_port *port)
+{
+	struct ringq_port_stat s = { .size = sizeof(s) };
+
+	assert_int_equal(ringq_port_stat(ring, port->role, port->index, &s), 0);
+	return s;
+}
+
+/* Two try the same, and one that has lost is stopped before it says so. */
+static void tried_in_vain(void **state)
+{
+	struct ringq *ring = make(RINGQ_MPMC, RINGQ_PRIVATE, WAIT, 8, 8);
+	struct ringq_port out[2], in[2];
+	struct ringq_port_stat s;
+	uint64_t msg = 0, pos;
+
+	(void)state;
+	attach_two(ring, out, in);
+	pos = in[0].pos;
+	assert_int_equal(call_send(&out[0]), 1);
+	assert_int_equal(ringq_send(&out[0], &msg, RINGQ_NOWAIT), 1);
+	assert_int_equal(ringq_peek(&in[0], 2, RINGQ_NOWAIT), 2);
+	set_claim(&in[1], RINGQ_CLAIM(RINGQ_TRY, 1, pos));
+	s = stat_of(ring, &in[0]);
+	assert_int_equal(s.claim, RINGQ_OWN);
+	assert_int_equal(s.held, 2);
+	assert_int_equal(s.waiting, 2);
+	s = stat_of(ring, &in[1]);
+	assert_int_equal(s.claim, RINGQ_TRY);
+	assert_int_equal(s.held, 1);
+	assert_int_equal(s.held_at, pos);
+	assert_int_equal(s.waiting, 0);
+	assert_int_equal(ringq_release(&in[0], 2), 0);
+	s = stat_of(ring, &in[1]);
+	assert_int_equal(s.claim, RINGQ_IDLE);
+	assert_int_equal(s.held, 0);
+	leave_two(ring, out, in);
+}
+
 /* Who is peeking sees what he peeked, whatever others do; what he keeps is his. */
 static void kept(void **state)
 {
@@ -638,6 +695,8 @@ int main(void)
 		cmocka_unit_test(open_claims),
 		cmocka_unit_test(decided),
 		cmocka_unit_test(held_by_cas),
+		cmocka_unit_test(waits_for_all),
+		cmocka_unit_test(tried_in_vain),
 		cmocka_unit_test(kept),
 		cmocka_unit_test(misuse),
 	};

@@ -85,11 +85,28 @@ static void messages_beyond_the_index(void **state)
 	assert_false(ringq_is_ready(&view, 2));
 }
 
+/* The others have gone on so far since this one last claimed that its word seems to lie ahead. */
+static void others_are_far(void **state)
+{
+	const __u64 index = POS + (1ull << (RINGQ_CLAIM_BITS - 1)) + 1;
+	struct ringq_view view = abandoned(RINGQ_CONSUMER);
+	struct ringq_port_page *page;
+
+	(void)state;
+	page = (struct ringq_port_page *)word(ringq_view_page(&view, RINGQ_CONSUMER, 0));
+	page->claim = RINGQ_CLAIM(RINGQ_TRY, 1, POS);
+	((struct ringq_side *)word(layout.sides[RINGQ_CONSUMER]))->index = index;
+	assert_false(ringq_is_ready(&view, 1));
+	*word(ringq_stamp_at(&geometry, &layout, 0, index)) = RINGQ_STAMP(index, RINGQ_FULL);
+	assert_true(ringq_is_ready(&view, 1));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(room_beyond_the_index),
 		cmocka_unit_test(messages_beyond_the_index),
+		cmocka_unit_test(others_are_far),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
