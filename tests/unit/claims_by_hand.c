@@ -294,6 +294,47 @@ static void hand_over(void **state)
 	ringq_leave(ring);
 }
 
+static void attach_at(struct ringq *ring, enum ringq_role role, uint32_t place,
+		      struct ringq_port *port)
+{
+	const struct ringq_attach_opts opts = {
+		.size = sizeof(opts), .flags = RINGQ_AT_PLACE, .place = place,
+	};
+
+	assert_int_equal(ringq_attach_with(ring, role, &opts, port), 0);
+}
+
+/* Who is alone frees by its position, in whatever place: the highest counts, not the first. */
+static void another_place(void **state)
+{
+	struct ringq *ring = make(RINGQ_MPMC, RINGQ_PRIVATE, WAIT, 8, 8);
+	struct ringq_port out, in, visitor;
+	unsigned int i, lap;
+	uint64_t msg;
+
+	(void)state;
+	attach(ring, RINGQ_PRODUCER, &out);
+	attach_at(ring, RINGQ_CONSUMER, THREADS - 1, &in);
+	for (lap = 0; lap < 3; lap++) {
+		assert_true(in.claims.biased);
+		for (i = 0; i < 6; i++)
+			assert_int_equal(call_send(&out), 1);
+		assert_int_equal(ringq_len(&out), 6);
+		for (i = 0; i < 6; i++)
+			assert_int_equal(call_recv(&in), 1);
+		assert_int_equal(ringq_len(&out), 0);
+		/* What it has released so is no obstacle to being alone again. */
+		attach_at(ring, RINGQ_CONSUMER, 0, &visitor);
+		assert_int_equal(ringq_recv(&in, &msg, RINGQ_NOWAIT), -EAGAIN);
+		assert_false(in.claims.biased);
+		ringq_detach(&visitor);
+		assert_int_equal(ringq_recv(&in, &msg, RINGQ_NOWAIT), -EAGAIN);
+	}
+	ringq_detach(&out);
+	ringq_detach(&in);
+	ringq_leave(ring);
+}
+
 /* A closed ring: what is reserved may still come, and the end is told when it cannot. */
 static void closing(void **state)
 {
@@ -689,6 +730,7 @@ int main(void)
 		cmocka_unit_test(gap_of_room),
 		cmocka_unit_test(wide_sleepers),
 		cmocka_unit_test(hand_over),
+		cmocka_unit_test(another_place),
 		cmocka_unit_test(whereabouts),
 		cmocka_unit_test(closing),
 		cmocka_unit_test(ends),

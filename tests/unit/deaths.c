@@ -15,6 +15,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <ringq.h>
 #include <sched.h>
 #include <signal.h>
@@ -550,6 +551,55 @@ static void others_hands(void **state)
 	unmake();
 }
 
+static struct ringq_port_stat stat_of(enum ringq_role role, uint32_t index)
+{
+	struct ringq_port_stat s = { .size = sizeof(s) };
+
+	assert_int_equal(ringq_port_stat(ring, role, index, &s), 0);
+	return s;
+}
+
+static void *receive_one(void *result)
+{
+	uint64_t msg;
+
+	*(int *)result = ringq_recv(&in, &msg, RINGQ_FOREVER);
+	return NULL;
+}
+
+/*
+ * It published without a kick, and cannot be buried, for one who lives has perhaps taken what it
+ * claimed besides. Who sleeps gets what is published at once, and not when that one goes on.
+ */
+static void not_buried_yet(void **state)
+{
+	struct victim v;
+	pthread_t thread;
+	__u64 claim, pos;
+	int result;
+
+	(void)state;
+	make(RINGQ_MPMC, RINGQ_CONSUMER_WAIT | RINGQ_PRODUCER_WAIT, 2);
+	assert_int_equal(ringq_attach(ring, OUT, &out), 0);
+	assert_int_equal(ringq_attach(ring, IN, &in), 0);
+	v = start(OUT, publish_one);
+	assert_int_equal(pthread_create(&thread, NULL, receive_one, &result), 0);
+	while (!(stat_of(IN, in.index).flags & RINGQ_IS_ASLEEP))
+		sched_yield();
+	acts(&v);
+	claim = out.page->claim;
+	pos = stat_of(OUT, 1).held_at;
+	__atomic_store_n(&out.page->claim, RINGQ_CLAIM(RINGQ_TRY, 1, pos), __ATOMIC_RELEASE);
+	end(&v);
+	pthread_join(thread, NULL);
+	assert_int_equal(result, 1);
+	assert_int_equal(stat_of(OUT, 1).state, RINGQ_PORT_DYING);
+	__atomic_store_n(&out.page->claim, claim, __ATOMIC_RELEASE);
+	bury(OUT);
+	assert_int_equal(told(&out, v.pid).tombs, 2);
+	unmake();
+}
+
 static void leaving_is_not_dying(void **state)
 {
 	struct ringq_port other;
@@ -941,6 +991,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(broadcasts),
 		cmocka_unit_test(orphans),
 		cmocka_unit_test(others_hands),
+		cmocka_unit_test(not_buried_yet),
 		cmocka_unit_test(leaving_is_not_dying),
 		cmocka_unit_test(too_many),
 		cmocka_unit_test(other_namespaces),
