@@ -187,6 +187,7 @@ int ringq_claim_attach(struct ringq_port *p)
 	p->claims.side = ringq_side_of(p->ring, p->base, p->role);
 	p->claims.epoch = ringq_load_acquire(&ringq_who(p)->epoch);
 	p->claims.single = ringq_places(p) == 1;
+	p->claims.near = p->role == RINGQ_PRODUCER ? p->done : &p->progress->hand;
 	peers = ringq_claim_has_peers(p);
 	r = ringq_claim_meet(p, peers);
 	/* Its predecessor here has left, or was repaired: what it took is below the index. */
@@ -290,8 +291,7 @@ void ringq_claim_tell(struct ringq_port *p)
 		ringq_store_relaxed(&p->page->progress.hand, p->pos);
 	} else {
 		ringq_claim_set(p, RINGQ_IDLE, 0, 0);
-		ringq_store_relaxed(p->role == RINGQ_PRODUCER ? p->done : &p->progress->hand,
-				    p->pos);
+		ringq_store_relaxed(p->claims.near, p->pos);
 	}
 	ringq_store_relaxed(&p->page->seen, p->claims.seen);
 }

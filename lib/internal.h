@@ -517,11 +517,10 @@ static inline void ringq_claim_set(struct ringq_port *port, uint32_t state, uint
  */
 static inline void ringq_claim_try(struct ringq_port *port, uint64_t n, uint64_t pos)
 {
-	const bool sends = port->role == RINGQ_PRODUCER;
-	__u64 *near = sends ? port->done : &port->progress->hand;
+	__u64 *near = port->claims.near;
 
 	if (ringq_unlikely(pos - ringq_load_relaxed(near) - 1 >= RINGQ_CLAIM_NEAR))
-		ringq_store_relaxed(near, sends ? pos : pos + n);
+		ringq_store_relaxed(near, port->role == RINGQ_PRODUCER ? pos : pos + n);
 	ringq_claim_set(port, RINGQ_TRY, n, pos);
 	ringq_compiler_barrier();
 }

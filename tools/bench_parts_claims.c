@@ -11,8 +11,7 @@
 #define BARE(address)									\
 	(!__builtin_strcmp(address, "claim") ||						\
 	 !__builtin_strcmp(address, "&port->page->claim") ||				\
-	 !__builtin_strcmp(address, "port->done") ||					\
-	 !__builtin_strcmp(address, "&port->progress->hand"))
+	 !__builtin_strcmp(address, "near"))
 #define BARE_STORE(p, v, order)								\
 	do {										\
 		if (!BARE(#p))								\

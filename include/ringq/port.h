@@ -59,6 +59,7 @@ struct ringq_lossy {
 struct ringq_claims {
 	uint64_t mask;		/* capacity - 1 */
 	struct ringq_side *side;	/* the words of the port's own side */
+	__u64 *near;		/* a word of its page that tells about where it claims */
 	uint32_t biased;	/* alone on its side: claims without a locked instruction */
 	uint32_t single;	/* its side has one place */
 	uint32_t lonely;	/* perhaps alone, and not biased: to be looked at */
