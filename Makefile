@@ -6,6 +6,7 @@
 # make check        all the tests, guests included
 # make step         a kill at every instruction of every operation: hours
 # make soak         wake-ups, and deaths, under random delays [TIME=600, in seconds, of both]
+# make sim          ports that die, interleaved as a seed says [TIME=600, in seconds]
 # make examples     build/examples/, of the sources in tools/examples/; some need other libraries
 # make modules      the kernel module, for the kernel of KDIR=/lib/modules/.../build
 # make install      [DESTDIR=] [PREFIX=/usr/local]
@@ -15,6 +16,7 @@
 # run, run-vm and check install the Debian packages that are missing, and say so.
 # BUILD=build/asan SANITIZE=address,undefined makes a second tree, with sanitizers.
 # BUILD=build/delays DELAYS=1 makes one for soak, where steps of protocols take long by chance.
+# BUILD=build/sim SIM=1 makes one for build/sim/sim, where ports are interleaved as a seed says.
 
 BUILD ?= build
 PREFIX ?= /usr/local
@@ -25,13 +27,15 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 CFLAGS ?= -O2 -g
 VERSION := 0.1
 
-CPPFLAGS += -D_GNU_SOURCE -Iinclude -Iinclude/uapi $(if $(DELAYS),-DRINGQ_DELAYS)
+CPPFLAGS += -D_GNU_SOURCE -Iinclude -Iinclude/uapi $(if $(DELAYS),-DRINGQ_DELAYS) \
+	$(if $(SIM),-DRINGQ_DELAYS -include tests/sim/sim.h)
 WARN := -std=gnu11 -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes
 SAN := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer \
 	$(if $(filter thread,$(SANITIZE)),-Wno-tsan))
 COMPILE = $(CC) $(CPPFLAGS) $(CFLAGS) $(WARN) $(SAN) -MMD -MP
 LINK = $(CC) $(CFLAGS) $(SAN) $(LDFLAGS)
 
+comma := ,
 objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)/*.c))
 KSELFTEST_PARTS := tests/kselftest/common.c tests/kselftest/iou.c
 KSELFTESTS := $(patsubst tests/kselftest/%.c,$(BUILD)/kselftest/%, \
@@ -94,6 +98,12 @@ $(BUILD)/soak: $(call soak_parts,main side delay) $(BUILD)/libringq.a
 
 $(BUILD)/kills: $(call soak_parts,kills ledger worker delay) $(BUILD)/libringq.a
 	$(LINK) -pthread -o $@ $^
+
+# In that build only (SIM=1); what its files put in the place of others begins with __wrap_.
+SIM_WRAPS := pthread_mutex_lock pthread_mutex_trylock pthread_mutex_unlock sched_yield \
+	clock_gettime ringq_places_alive
+$(BUILD)/sim: $(call objects,tests/sim) $(BUILD)/libringq.a
+	$(LINK) -pthread $(addprefix -Wl$(comma)--wrap=,$(SIM_WRAPS)) -o $@ $^
 
 $(BUILD)/examples/%: $(BUILD)/tools/examples/%.o $(BUILD)/libringq.a
 	@mkdir -p $(@D)
@@ -158,6 +168,11 @@ soak:
 	@build/delays/soak --seconds=$$(($(TIME) / 2))
 	@build/delays/kills --seconds=$$(($(TIME) / 2))
 
+sim:
+	@tests/setup build
+	@$(MAKE) --no-print-directory -s BUILD=build/sim SIM=1 build/sim/sim
+	@build/sim/sim --seconds=$(TIME)
+
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig \
 		$(DESTDIR)$(PREFIX)/include/ringq $(DESTDIR)$(PREFIX)/include/linux \
@@ -198,4 +213,4 @@ distclean:
 	rm -rf build compile_commands.json
 
 -include $(shell find $(BUILD)/lib $(BUILD)/tools $(BUILD)/tests -name '*.d' 2>/dev/null)
-.PHONY: all lib program tests examples kselftest modules run run-vm check step soak install clean distclean
+.PHONY: all lib program tests examples kselftest modules run run-vm check step soak sim install clean distclean
