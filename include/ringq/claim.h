@@ -178,8 +178,8 @@ static inline int ringq_claim_covers(__u64 claim, __u64 near, __u64 pos)
  * A SPECIAL stamp is a published message on its way from a consumer that died, or left, to
  * another one: {kind:1, port:9, generation:12, position:40, SPECIAL:2}. ORPHAN: to be taken by
  * whoever comes first; port and generation are the former owner's. AGAIN: taken by that port,
- * whatever words say. The generation keeps a repairer that was stopped for long, and the
- * repair of a later port in the same place, from taking it for what it is not.
+ * whatever words say. The generation keeps the repair of a later port in the same place from
+ * taking it for what it is not.
  */
 #define RINGQ_ORPHAN		0u
 #define RINGQ_AGAIN		1u

@@ -29,7 +29,7 @@
  * so its word shows TRY, OWN, or a later one; and the later word came after it published, or
  * released, q. Then the CAS fails, or, of a consumer who frees by position, done tells. If the
  * dead port took q, nobody else will: it stays as it is found, and the CAS is for another
- * repairer who was faster. If nobody took it, q < index is false.
+ * repairer who was faster, and may have died before he told. If nobody took it, q < index is false.
  *
  * A side with one place for consumers needs none of this: the successor takes up the done and
  * taken of its predecessor, and no right to write stamps for it (ringq/handover.h).
@@ -101,12 +101,15 @@ static inline __u64 ringq_repair_judge(const struct ringq_view *v, __u64 stamp, 
 	return stamp;
 }
 
-/* Makes an orphan what it was judged to be: 1 if that is for consumers to take, else 0. */
+/*
+ * Makes an orphan what it was judged to be: 1 if that is for consumers to take, else 0. -EAGAIN: it
+ * is not any more what was judged; if another repairer did that, he has perhaps not told of it.
+ */
 static inline int ringq_repair_exchange(const struct ringq_view *v, __u64 at, __u64 stamp,
 					__u64 to, struct ringq_tally *tally)
 {
 	if (!ringq_word_cas(v->memory, at, stamp, to))
-		return 0;
+		return -EAGAIN;
 	if (v->role == RINGQ_PRODUCER)
 		tally->tombs++;
 	else if (ringq_stamp_state(to) == RINGQ_SPECIAL)
@@ -181,7 +184,7 @@ static inline int ringq_repair_makes_sense(const struct ringq_view *v, __u64 wor
  * @tally: what has been done so far, by all who tried; grows.
  *
  * Returns 0, when the port can be forgotten; or -EAGAIN: a live port has perhaps taken the same
- * position, or is telling the same, a matter of moments. Wake everybody
+ * position, or another repairer is at it, a matter of moments. Wake everybody
  * afterwards, in both cases.
  */
 static inline int ringq_repair_port(const struct ringq_view *v, __u32 generation,

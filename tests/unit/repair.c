@@ -465,6 +465,24 @@ static void while_one_repairs(void **state)
 	assert_true(each_way(set_taken, IN, steps, 3, check_once) > 50);
 }
 
+static void check_told(int r, const struct ringq_tally *tally)
+{
+	assert_stamp(0, orphan(0));
+	assert_true(tally->redelivered <= 1);
+	assert_true(r == -EAGAIN || *word(ORPHANS) == 1);
+}
+
+/* Another repairs it too, and dies before he has told: nobody would look for it. */
+static void while_one_dies_repairing(void **state)
+{
+	struct step steps[1];
+
+	(void)state;
+	make(0, 0);
+	steps[0] = (struct step){ STAMP(0), orphan(0) };
+	assert_true(each_way(set_taken, IN, steps, 1, check_told) > 20);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -478,6 +496,7 @@ int main(void)
 		cmocka_unit_test(while_one_receives),
 		cmocka_unit_test(while_one_releases),
 		cmocka_unit_test(while_one_repairs),
+		cmocka_unit_test(while_one_dies_repairing),
 	};
 	int r;
 
