@@ -72,7 +72,7 @@ bool ringq_claim_is_pending(const struct ringq_port *p, uint32_t role, uint32_t 
 	       ringq_is_live(p->ring, p->base, role, index);
 }
 
-/* An index never goes down. */
+/* An index never goes down. [never-down] */
 static void ringq_claim_raise(struct ringq_port *p, uint64_t to)
 {
 	__u64 index = ringq_load_relaxed(&p->claims.side->index);
@@ -99,7 +99,7 @@ static void ringq_claim_by_bias(struct ringq_port *p, uint64_t pos)
 	ringq_claim_set(p, RINGQ_OWN, 0, pos);
 }
 
-/* Is everything below the index, which nobody else moves now, released? */
+/* Is everything below the index, which nobody else moves now, released? [back-clean, sole-clean] */
 static bool ringq_claim_is_clean(const struct ringq_port *p, uint64_t index)
 {
 	uint64_t done = ringq_mpmc_done(p), pos = index - p->capacity, stamp;
@@ -139,7 +139,7 @@ static bool ringq_claim_begin(struct ringq_port *p)
 	return true;
 }
 
-/* A3. The word is looked at again after the look at who lives: it is the last one then. */
+/* A3. The word is looked at again after the look at who lives: it is the last one then. [wait] */
 static int ringq_claim_wait_for(struct ringq_port *p, uint32_t peer)
 {
 	int64_t end = 0;
@@ -157,7 +157,10 @@ static int ringq_claim_wait_for(struct ringq_port *p, uint32_t peer)
 	return 0;
 }
 
-/* The index is made right, and who is there claims by it from now on. */
+/*
+ * The index is made right, and who is there claims by it from now on. Who gives up leaves it at
+ * that. [everyone, give-up]
+ */
 static int ringq_claim_meet(struct ringq_port *p, bool peers)
 {
 	struct ringq_side *side = p->claims.side;
@@ -166,13 +169,14 @@ static int ringq_claim_meet(struct ringq_port *p, bool peers)
 
 	if (peers) {
 		__atomic_store_n(&side->shared, 1, __ATOMIC_SEQ_CST);			/* A1 */
-		ringq_heavy_barrier(p->ring);						/* A2 */
+		ringq_heavy_barrier(p->ring);					/* A2 [barrier] */
 	}
 	for (i = 0; i < ringq_places(p); i++) {
 		if (i != p->index)
 			r = ringq_claim_wait_for(p, i);					/* A3 */
 		if (r < 0)
 			return r;
+		/* [attach-raise]; of the dead if nobody else is there [sole-raise] */
 		ringq_claim_raise(p, ringq_claim_end_of(p, p->role, i,
 							ringq_load_relaxed(&side->index)));
 	}
@@ -210,7 +214,7 @@ int ringq_claim_attach(struct ringq_port *p)
 void ringq_claim_detach(struct ringq_port *p)
 {
 	if (p->claims.biased)
-		ringq_claim_raise(p, p->pos);
+		ringq_claim_raise(p, p->pos);					/* [leave-raise] */
 	ringq_claim_set(p, RINGQ_IDLE, 0, 0);
 }
 
@@ -219,15 +223,15 @@ static void ringq_claim_look_around(struct ringq_port *p)
 {
 	const struct ringq_backend *backend = p->ring->backend;
 
-	if (ringq_claim_has_peers(p)) {
+	if (ringq_claim_has_peers(p)) {						/* [back-live] */
 		p->claims.lonely = 0;
 		return;
 	}
-	/* Somebody comes or goes just now: another time. */
+	/* Somebody comes or goes just now: another time. [back-lock] */
 	if (backend->lock(p, false) < 0)
 		return;
 	/* If there is something unreleased, the search for orphans ends in another look. */
-	if (!ringq_claim_has_peers(p)) {
+	if (!ringq_claim_has_peers(p)) {					/* [back-again] */
 		ringq_claim_begin(p);
 		p->claims.lonely = 0;
 	}
@@ -241,7 +245,7 @@ bool ringq_claim_is_biased(struct ringq_port *p)
 	if (p->claims.biased) {
 		if (!ringq_load_relaxed(&p->claims.side->shared))
 			return true;
-		ringq_claim_raise(p, p->pos);
+		ringq_claim_raise(p, p->pos);			/* [old-raise, raise-first] */
 		ringq_claim_set(p, RINGQ_IDLE, 0, 0);
 		ringq_claim_by_cas(p);
 	}
@@ -273,6 +277,7 @@ int ringq_claim_ended(const struct ringq_port *p)
 
 int ringq_claim_orphan(struct ringq_port *p, __u64 stamp, uint64_t pos)
 {
+	/* [tag, generation] */
 	__u64 again = ringq_special(RINGQ_AGAIN, p->index, p->generation, pos);
 
 	ringq_claim_try(p, 1, pos);
@@ -300,7 +305,7 @@ int ringq_claim_own(struct ringq_port *p, uint64_t n)
 {
 	int r = 0;
 
-	ringq_claim_set(p, RINGQ_TRY, n, p->pos);					/* B1 */
+	ringq_claim_set(p, RINGQ_TRY, n, p->pos);				/* B1 [announce] */
 	ringq_compiler_barrier();
 	if (ringq_load_relaxed(&p->claims.side->shared))				/* B2 */
 		r = -EAGAIN;
@@ -316,8 +321,9 @@ bool ringq_claim_back(struct ringq_port *p, uint64_t n)
 
 	if (!p->claims.biased)
 		return false;
-	ringq_claim_set(p, RINGQ_BACK, n, p->pos);
+	ringq_claim_set(p, RINGQ_BACK, n, p->pos);	/* [back, back-covers, back-first] */
 	ringq_compiler_barrier();
+	/* [back-look] */
 	back = !ringq_load_relaxed(&p->claims.side->shared) && !ringq_claim_ended(p);
 	ringq_claim_set(p, RINGQ_OWN, back ? 0 : n, p->pos);
 	return back;

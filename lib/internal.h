@@ -551,13 +551,13 @@ static inline int ringq_claim_index(struct ringq_port *port, uint64_t n, uint64_
 	uint32_t i;
 	int r = 0;
 
-	ringq_claim_try(port, n, index);						/* C2 */
+	ringq_claim_try(port, n, index);				/* C2 [try-closed] */
 	if (port->role == RINGQ_PRODUCER && ringq_unlikely(ringq_attention(port)))
 		r = ringq_claim_ended(port);
 	if (r == 0 && __atomic_compare_exchange_n(&side->index, &expected, index + n, false,
 						  __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))	/* C3 */
 		return ringq_claim_taken(port, n, index);
-	ringq_claim_set(port, RINGQ_IDLE, 0, 0);					/* C4 */
+	ringq_claim_set(port, RINGQ_IDLE, 0, 0);				/* C4 [idle] */
 	for (i = 0; i < RINGQ_LOST_PAUSES; i++)
 		ringq_pause();
 	return r;

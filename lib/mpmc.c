@@ -138,7 +138,7 @@ static int64_t mpmc_room_biased(struct ringq_port *p, uint64_t least, uint64_t m
 		p->limit = p->claims.free;
 	if (n < least) {
 		p->limit = p->pos;
-		if (ringq_load_relaxed(&p->claims.side->shared))
+		if (ringq_load_relaxed(&p->claims.side->shared))			/* [look] */
 			return 0;
 		return mpmc_is_full(p, p->pos) ? -EAGAIN : mpmc_corrupt(p);
 	}
@@ -384,14 +384,14 @@ static int mpmc_more_to_come(struct ringq_port *p, uint64_t need)
 	uint32_t i;
 
 	if (!p->claims.barrier)
-		ringq_heavy_barrier(p->ring);
+		ringq_heavy_barrier(p->ring);					/* [end-barrier] */
 	p->claims.barrier = 1;
 	for (i = 0; i < g->producers; i++) {
-		if (ringq_claim_is_pending(p, RINGQ_PRODUCER, i))
+		if (ringq_claim_is_pending(p, RINGQ_PRODUCER, i))		/* [end-wait] */
 			return -EAGAIN;
-		end = ringq_claim_end_of(p, RINGQ_PRODUCER, i, end);
+		end = ringq_claim_end_of(p, RINGQ_PRODUCER, i, end);		/* [end-words] */
 	}
-	/* After the words. */
+	/* After the words. [end-index] */
 	index = ringq_load_acquire(&ringq_side_of(p->ring, p->base, RINGQ_PRODUCER)->index);
 	if ((int64_t)(index - end) > 0)
 		end = index;
@@ -743,7 +743,7 @@ static int mpmc_attach_consumer(struct ringq_port *p, const struct ringq_attach_
 	return 0;
 }
 
-/* Of a side with other places: what is still this port's becomes anybody's. */
+/* Of a side with other places: what is still this port's becomes anybody's. [leave-orphans] */
 static void mpmc_disown(struct ringq_port *p)
 {
 	uint64_t n = p->held + p->claims.rest, pos;
@@ -761,7 +761,7 @@ static void mpmc_disown(struct ringq_port *p)
 static void mpmc_detach_consumer(struct ringq_port *p)
 {
 	if (!p->claims.single && !p->error)
-		mpmc_disown(p);
+		mpmc_disown(p);			/* [orphans-first] */
 	ringq_claim_detach(p);
 }
 

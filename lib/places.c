@@ -268,7 +268,7 @@ static void ringq_places_take(struct ringq_port *p, uint32_t index)
 	ringq_store_relaxed(&page->wake, RINGQ_AWAKE);
 	ringq_store_relaxed(&page->told, ringq_deaths_count(ring));
 	memset(&page->left, 0, sizeof(page->left));
-	/* Its predecessor's claim is not its own. (A gate may be.) */
+	/* Not its own: its predecessor's claim (a gate may be); done is. [old-word, keep-done] */
 	if (ringq_claims(ring->geometry.discipline))
 		ringq_store_relaxed(&page->claim, 0);
 	ringq_store_release(&page->state, RINGQ_PORT_LIVE);

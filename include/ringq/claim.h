@@ -112,6 +112,9 @@
  * that such a port tries waits too, by CAS until that is published or released, if it is not
  * held: as long as a message, or a batch, takes to copy. A3 gives up after a second, with shared
  * left as it is. To claim is lock-free by CAS and wait-free by bias.
+ *
+ * Models. tests/model explores all of this, with deaths, and each rule is left out there, to see
+ * that something breaks. Where a rule stands in the code, its name does, like this: [announce].
  */
 #ifndef RINGQ_CLAIM_H
 #define RINGQ_CLAIM_H
@@ -159,7 +162,10 @@ static inline __u64 ringq_claim_end(__u64 claim, __u64 near)
 	       (ringq_claim_state(claim) == RINGQ_TRY ? 0 : ringq_claim_count(claim));
 }
 
-/* May its owner still take something, or give it back? The index is loaded after the word. */
+/*
+ * May its owner still take something, or give it back? The index is loaded after the word.
+ * [wait-back, decided, end-decided]
+ */
 static inline int ringq_claim_is_open(__u64 claim, __u64 near, __u64 index)
 {
 	__u32 state = ringq_claim_state(claim);

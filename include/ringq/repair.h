@@ -5,7 +5,8 @@
  * library, which has the rest. ringq/claim.h has the words, ringq/mpmc.h the states of a slot.
  *
  * When. The death is certified, so nothing of it is still to come and all of it is visible.
- * The port still counts as live, so that nobody takes its place or believes himself alone.
+ * The port still counts as live, so that nobody takes its place or believes himself alone; so its
+ * word is its own, whenever it is read. [check-again]
  *
  * Several may be dead at once, and still count as live, each until its own repair. Their words
  * do not count here: two that died in a TRY of the same position would wait for each other.
@@ -76,6 +77,7 @@ static inline int ringq_repair_owner(const struct ringq_view *v, __u64 pos)
 		word = RINGQ_VIEW_PAGE(v, v->role, i, claim);
 		if (ringq_claim_covers(word, ringq_view_near(v, i), pos) &&
 		    !ringq_port_is_dead(v->memory, v->role, i))
+			/* [cover, ask] */
 			return ringq_claim_state(word) == RINGQ_OWN ? 1 : -EAGAIN;
 	}
 	return 0;
@@ -92,9 +94,9 @@ static inline __u64 ringq_repair_judge(const struct ringq_view *v, __u64 stamp, 
 		       ringq_stamp_state(stamp) != RINGQ_SPECIAL ?
 		       RINGQ_STAMP(pos, RINGQ_TOMB) : stamp;
 	if (stamp == RINGQ_STAMP(pos, RINGQ_TOMB))
-		return RINGQ_STAMP(pos + capacity, RINGQ_FREE);
+		return RINGQ_STAMP(pos + capacity, RINGQ_FREE);		/* [tombs] */
 	if (stamp == RINGQ_STAMP(pos, RINGQ_FULL) ||
-	    stamp == ringq_special(RINGQ_AGAIN, v->port, generation, pos))
+	    stamp == ringq_special(RINGQ_AGAIN, v->port, generation, pos))	/* [again] */
 		return v->geometry->flags & RINGQ_DROP ?
 		       RINGQ_STAMP(pos + capacity, RINGQ_FREE) :
 		       ringq_special(RINGQ_ORPHAN, v->port, generation, pos);
@@ -108,7 +110,7 @@ static inline __u64 ringq_repair_judge(const struct ringq_view *v, __u64 stamp, 
 static inline int ringq_repair_exchange(const struct ringq_view *v, __u64 at, __u64 stamp,
 					__u64 to, struct ringq_tally *tally)
 {
-	if (!ringq_word_cas(v->memory, at, stamp, to))
+	if (!ringq_word_cas(v->memory, at, stamp, to))		/* [compare] */
 		return -EAGAIN;
 	if (v->role == RINGQ_PRODUCER)
 		tally->tombs++;
@@ -130,13 +132,14 @@ static inline int ringq_repair_slot(const struct ringq_view *v, __u64 pos, __u32
 	to = ringq_repair_judge(v, stamp, pos, generation);
 	if (to == stamp)
 		return stamp == ringq_special(RINGQ_ORPHAN, v->port, generation, pos);
-	if (ringq_stamp_state(stamp) == RINGQ_SPECIAL)
+	if (ringq_stamp_state(stamp) == RINGQ_SPECIAL)		/* [tag-alone] */
 		return ringq_repair_exchange(v, at, stamp, to, tally);
 	if ((__s64)(RINGQ_VIEW_SIDE(v, v->role, index) - pos) <= 0)
 		return 0;
 	r = ringq_repair_owner(v, pos);
 	if (r)
 		return r < 0 ? r : 0;
+	/* [done, done-last] */
 	if (v->role == RINGQ_CONSUMER && (__s64)(ringq_view_done(v) - pos) > 0)
 		return 0;
 	return ringq_repair_exchange(v, at, stamp, to, tally);
@@ -200,7 +203,7 @@ static inline int ringq_repair_port(const struct ringq_view *v, __u32 generation
 	}
 	if (!ringq_repair_makes_sense(v, word, pos))
 		return 0;
-	r = ringq_repair_raise(v, ringq_claim_end(word, pos));
+	r = ringq_repair_raise(v, ringq_claim_end(word, pos));	/* [repair-raise] */
 	if (r < 0)
 		return r;
 	for (i = 0; i < ringq_claim_count(word); i++) {
